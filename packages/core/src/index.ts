@@ -1,0 +1,28 @@
+// errors and checks
+export { BackendError, BytelmError, CheckpointError, ConfigError, DataError, NumericError, ShapeError } from './errors.js';
+export { checkShape, type Dims } from './check-shape.js';
+// backends and ops
+export { initBackend } from './backend/init.js';
+export {
+  BACKEND_NAMES,
+  defineOp,
+  getKernelPolicy,
+  setKernelPolicy,
+  type BackendName,
+  type FastKernel,
+  type GradientCall,
+  type KernelCall,
+  type KernelPolicy,
+  type Op,
+  type OpInputs,
+  type OpSpec,
+} from './op/define-op.js';
+export { wasmHeap, wasmInstance, wasmKernel, type WasmHeap, type WasmKernel } from './op/wasm-kernel.js';
+export { stopGradient } from './stop-gradient.js';
+// modules
+export { joinName, Module, type HasParameters, type ParameterMap } from './module/module.js';
+export { putRows, takeRows } from './module/rows.js';
+export { cloneState, copyTensor, disposeState, keepState, type StateTree } from './state.js';
+export { Rng, type RngState } from './rng.js';
+// contracts
+export * from './contracts/index.js';

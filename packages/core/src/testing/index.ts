@@ -1,0 +1,4 @@
+import '../gradients.js';
+export { backendsForTest, useBackend } from './backends.js';
+export { checkGradients, expectClose, expectNoLeak, maxError } from './expect.js';
+export { fixtureRoot, loadCase, readGolden, toTensor, type HostTensor } from './fixtures.js';

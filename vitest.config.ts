@@ -1,0 +1,32 @@
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const at = (p: string) => fileURLToPath(new URL(p, import.meta.url));
+const packages = readdirSync(at('./packages'));
+/** Tests run from the sources: no build is needed, and a stack trace names the line one wrote. */
+const alias = [
+  ...packages.flatMap((p) => [
+    { find: new RegExp(`^@bytelm/${p}$`), replacement: at(`./packages/${p}/src/index.ts`) },
+    { find: new RegExp(`^@bytelm/${p}/([a-z-]+)$`), replacement: at(`./packages/${p}/src/$1/index.ts`) },
+  ]),
+  { find: /^@bytelm\/example-hnet$/, replacement: at('./examples/hnet/src/index.ts') },
+];
+const exclude = ['**/node_modules/**', '**/dist/**'];
+const backend = (name: string, backends: string, maxWorkers: number) => ({
+  resolve: { alias },
+  test: { name, include: ['{packages,examples}/*/{src,test}/**/*.backend.test.ts'], exclude, pool: 'forks' as const, maxWorkers, env: { BYTELM_TEST_BACKENDS: backends }, testTimeout: 120_000, hookTimeout: 120_000 },
+});
+
+// `x.backend.test.ts` runs once per backend, `x.test.ts` once.
+export default defineConfig({
+  resolve: { alias },
+  test: {
+    projects: [
+      { resolve: { alias }, test: { name: 'unit', include: ['{packages,examples,benchmarks,tools}/**/*.test.ts'], exclude: [...exclude, '**/*.backend.test.ts'], pool: 'forks', maxWorkers: 2, testTimeout: 120_000, hookTimeout: 120_000 } },
+      backend('embedded', 'cpu,wasm', 2),
+      backend('tensorflow', 'tensorflow', 2),
+      backend('webgpu', 'webgpu', 1),
+    ],
+  },
+});
