@@ -65,7 +65,7 @@ export async function checkGradients(
   };
   for (let i = 0; i < inputs.length; i++) {
     const base = Float32Array.from(await inputs[i]!.data());
-    const g = await grads[i]!.data();
+    const g = Float32Array.from(await grads[i]!.data());
     const scale = Math.max(1e-2, Math.sqrt(g.reduce((s, v) => s + v * v, 0) / g.length));
     for (let k = 0; k < Math.min(samples, base.length); k++) {
       const at = base.length <= samples ? k : Math.floor(((k + 0.5) * base.length) / samples);
