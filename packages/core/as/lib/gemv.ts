@@ -1,0 +1,124 @@
+import { dot, hsum4 } from './vec';
+
+/** Four dot products of adjacent weight rows with x, written to y[0..3] on top of `bias` (0 = none) or of y itself. */
+// @ts-ignore: decorator
+@inline
+function dot4(ins: i32, w: usize, ws: usize, x: usize, bias: usize, y: usize, accumulate: bool): void {
+  const w1 = w + ws;
+  const w2 = w1 + ws;
+  const w3 = w2 + ws;
+  let s0 = f32x4.splat(0);
+  let s1 = f32x4.splat(0);
+  let s2 = f32x4.splat(0);
+  let s3 = f32x4.splat(0);
+  let t0 = f32x4.splat(0);
+  let t1 = f32x4.splat(0);
+  let t2 = f32x4.splat(0);
+  let t3 = f32x4.splat(0);
+  const body = <usize>(ins & ~7) << 2;
+  for (let k: usize = 0; k < body; k += 32) {
+    const x0 = v128.load(x + k);
+    const x1 = v128.load(x + k, 16);
+    s0 = f32x4.add(s0, f32x4.mul(x0, v128.load(w + k)));
+    s1 = f32x4.add(s1, f32x4.mul(x0, v128.load(w1 + k)));
+    s2 = f32x4.add(s2, f32x4.mul(x0, v128.load(w2 + k)));
+    s3 = f32x4.add(s3, f32x4.mul(x0, v128.load(w3 + k)));
+    t0 = f32x4.add(t0, f32x4.mul(x1, v128.load(w + k, 16)));
+    t1 = f32x4.add(t1, f32x4.mul(x1, v128.load(w1 + k, 16)));
+    t2 = f32x4.add(t2, f32x4.mul(x1, v128.load(w2 + k, 16)));
+    t3 = f32x4.add(t3, f32x4.mul(x1, v128.load(w3 + k, 16)));
+  }
+  let sum = f32x4(
+    hsum4(f32x4.add(s0, t0)),
+    hsum4(f32x4.add(s1, t1)),
+    hsum4(f32x4.add(s2, t2)),
+    hsum4(f32x4.add(s3, t3)),
+  );
+  for (let k = body; k < <usize>ins << 2; k += 4) {
+    const column = f32x4(load<f32>(w + k), load<f32>(w1 + k), load<f32>(w2 + k), load<f32>(w3 + k));
+    sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(x + k), column));
+  }
+  if (bias) sum = f32x4.add(sum, v128.load(bias));
+  if (accumulate) sum = f32x4.add(sum, v128.load(y));
+  v128.store(y, sum);
+}
+
+/**
+ * y[r, o] = sum_k x[r, k] W[o, k] (+ bias[o]) (+ y[r, o] when `accumulate`) for a few rows r: each weight row is read once.
+ * Faster than `gemm` for up to 3 rows.
+ *
+ * @param wrs, xrs, yrs row strides in elements; W is (outs, ins) row-major. @param bias 0 = none
+ */
+export function gemvRows(
+  rows: i32, outs: i32, ins: i32,
+  w: usize, wrs: i32,
+  x: usize, xrs: i32,
+  bias: usize,
+  y: usize, yrs: i32,
+  accumulate: bool,
+): void {
+  const ws = <usize>wrs << 2;
+  let o = 0;
+  for (; o + 4 <= outs; o += 4) {
+    const b = bias ? bias + (<usize>o << 2) : 0;
+    for (let r = 0; r < rows; r++) dot4(ins, w, ws, x + (<usize>(r * xrs) << 2), b, y + (<usize>(r * yrs + o) << 2), accumulate);
+    w += ws << 2;
+  }
+  for (; o < outs; o++) {
+    for (let r = 0; r < rows; r++) {
+      let s = dot(ins, w, x + (<usize>(r * xrs) << 2));
+      if (bias) s += load<f32>(bias + (<usize>o << 2));
+      const at = y + (<usize>(r * yrs + o) << 2);
+      store<f32>(at, accumulate ? load<f32>(at) + s : s);
+    }
+    w += ws;
+  }
+}
+
+/** y = W x (+ bias) (+ y): one row of `gemvRows` with adjacent x and y. */
+export function gemv(outs: i32, ins: i32, w: usize, wrs: i32, x: usize, bias: usize, y: usize, accumulate: bool): void {
+  gemvRows(1, outs, ins, w, wrs, x, 0, bias, y, 0, accumulate);
+}
+
+/**
+ * y[o] = sum_k x[k] W[k, o] (+ y[o]): the same with W (ins, outs) row-major, as in probabilities times values.
+ *
+ * @param wrs row stride in elements
+ */
+export function gemvT(outs: i32, ins: i32, w: usize, wrs: i32, x: usize, y: usize, accumulate: bool): void {
+  if (!accumulate) memory.fill(y, 0, <usize>outs << 2);
+  const ws = <usize>wrs << 2;
+  const body = <usize>(outs & ~3) << 2;
+  const end = <usize>outs << 2;
+  let k = 0;
+  for (; k + 4 <= ins; k += 4) {
+    const w1 = w + ws;
+    const w2 = w1 + ws;
+    const w3 = w2 + ws;
+    const x0 = v128.load32_splat(x);
+    const x1 = v128.load32_splat(x, 4);
+    const x2 = v128.load32_splat(x, 8);
+    const x3 = v128.load32_splat(x, 12);
+    let o: usize = 0;
+    for (; o < body; o += 16) {
+      const s = f32x4.add(f32x4.mul(x0, v128.load(w + o)), f32x4.mul(x1, v128.load(w1 + o)));
+      const t = f32x4.add(f32x4.mul(x2, v128.load(w2 + o)), f32x4.mul(x3, v128.load(w3 + o)));
+      v128.store(y + o, f32x4.add(v128.load(y + o), f32x4.add(s, t)));
+    }
+    for (; o < end; o += 4) {
+      const s = load<f32>(x) * load<f32>(w + o) + load<f32>(x, 4) * load<f32>(w1 + o);
+      const t = load<f32>(x, 8) * load<f32>(w2 + o) + load<f32>(x, 12) * load<f32>(w3 + o);
+      store<f32>(y + o, load<f32>(y + o) + (s + t));
+    }
+    w += ws << 2;
+    x += 16;
+  }
+  for (; k < ins; k++) {
+    const x0 = v128.load32_splat(x);
+    let o: usize = 0;
+    for (; o < body; o += 16) v128.store(y + o, f32x4.add(v128.load(y + o), f32x4.mul(x0, v128.load(w + o))));
+    for (; o < end; o += 4) store<f32>(y + o, load<f32>(y + o) + load<f32>(x) * load<f32>(w + o));
+    w += ws;
+    x += 4;
+  }
+}
