@@ -3,6 +3,7 @@ import type { HasParameters } from '../module/module.js';
 import type { Segmentation } from './segmentation.js';
 import type { SequenceContext } from './sequence-context.js';
 
+export type { AddedPair, ResidualBlock, ResidualPair } from './residual-block.js';
 export { Segmentation } from './segmentation.js';
 export { SequenceContext, type ChunkMemory, type SequenceContextOptions, type StageRecord } from './sequence-context.js';
 
@@ -28,8 +29,9 @@ export interface SequenceModel<S = any> extends HasParameters {
    * One position: `prefill` of length one, made fast.
    * @param x (R, D), one row for each entry of `rows`.
    * @param rows The rows of the state that take part, ascending; the others stay as they are. Default: all, R = B.
+   * @param ids (R) byte ids, for hierarchies whose chunker reads them.
    */
-  step(x: tf.Tensor2D, state: S, rows?: readonly number[]): MaybePromise<{ y: tf.Tensor2D; state: S }>;
+  step(x: tf.Tensor2D, state: S, rows?: readonly number[], ids?: Int32Array): MaybePromise<{ y: tf.Tensor2D; state: S }>;
 }
 
 /** Decides where chunks begin. */
@@ -129,17 +131,11 @@ export interface ByteHead extends HasParameters {
 /** What generation, evaluation, entropy patchers and distillation need of a model. */
 export interface ByteLM<S = any> extends HasParameters {
   readonly vocabSize: number;
-  /** (B, L) host ids → (B, L, V) logits, without gradient. */
+  /** (B*L) host ids → (B, L, V) logits, without gradient. */
   logits(ids: Int32Array, ctx: SequenceContext): MaybePromise<tf.Tensor3D>;
   initState(batchSize: number): S;
-  /** Logits of every position, (B, L, V), on top of a state. */
-  prefill(ids: Int32Array, state: S, ctx: SequenceContext): MaybePromise<{ logits: tf.Tensor3D; state: S; decisions?: StepDecisions[] }>;
+  /** Logits of every position, (B, L, V), on top of a state; segmentations go to `ctx.record`. */
+  prefill(ids: Int32Array, state: S, ctx: SequenceContext): MaybePromise<{ logits: tf.Tensor3D; state: S }>;
   /** One id a row → (R, V). */
-  step(ids: Int32Array, state: S, rows?: readonly number[]): MaybePromise<{ logits: tf.Tensor2D; state: S; boundaries?: StepBoundaries }>;
+  step(ids: Int32Array, state: S, rows?: readonly number[]): MaybePromise<{ logits: tf.Tensor2D; state: S; fired: Int8Array[] }>;
 }
-
-/** Segmentations decided in a prefill, outermost first. */
-export type StepDecisions = Segmentation;
-
-/** Per stage, outermost first: 1 fired, 0 not, −1 the stage did not run for that row. */
-export type StepBoundaries = Int8Array[];

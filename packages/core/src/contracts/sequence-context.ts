@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { DataError } from '../errors.js';
 import type { Segmentation } from './segmentation.js';
 
 export interface SequenceContextOptions {
@@ -44,11 +45,12 @@ export class SequenceContext {
   readonly plan: readonly Segmentation[] | undefined;
   readonly record: StageRecord[] | undefined;
   readonly memory: ChunkMemory | undefined;
-  private readonly made = new Map<string, tf.Tensor>();
+  private made = new Map<string, tf.Tensor>();
 
   constructor(batch: number, length: number, options: SequenceContextOptions = {}) {
     this.batch = batch;
     this.length = length;
+    checkOptions(batch, length, options);
     this.lengths = options.lengths && Int32Array.from(options.lengths);
     this.documentIds = options.documentIds;
     this.ids = options.ids;
@@ -57,9 +59,11 @@ export class SequenceContext {
     this.memory = options.memory;
   }
 
-  /** The same batch with some facts replaced. Tensors are not shared. */
-  with(options: SequenceContextOptions): SequenceContext {
-    return new SequenceContext(this.batch, this.length, { ...this, ...options });
+  /** The same batch with `plan`, `record`, `memory` or `ids` replaced. Tensors are shared; dispose one of the two. */
+  with(options: Pick<SequenceContextOptions, 'plan' | 'record' | 'memory' | 'ids'>): SequenceContext {
+    const next = new SequenceContext(this.batch, this.length, { ...this, ...options });
+    next.made = this.made;
+    return next;
   }
 
   /** Is position t of row b real? */
@@ -116,5 +120,18 @@ export class SequenceContext {
   dispose(): void {
     for (const t of this.made.values()) if (!t.isDisposed) t.dispose();
     this.made.clear();
+  }
+}
+
+function checkOptions(batch: number, length: number, { lengths, documentIds, ids }: SequenceContextOptions): void {
+  const fail = (what: string): never => {
+    throw new DataError(`[SequenceContext] ${what}`);
+  };
+  if (lengths) {
+    if (lengths.length !== batch) fail(`lengths: expected one per row (${batch}), got ${lengths.length}.`);
+    for (const n of lengths) if (!(n >= 0 && n <= length)) fail(`lengths: ${n} is outside 0..${length}.`);
+  }
+  for (const [name, values] of Object.entries({ documentIds, ids })) {
+    if (values && values.length !== batch * length) fail(`${name}: expected ${batch} x ${length} values, got ${values.length}.`);
   }
 }
