@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { withWebgpu } from './tools/lib/webgpu-environment.mjs';
 
 const at = (p: string) => fileURLToPath(new URL(p, import.meta.url));
 const packages = readdirSync(at('./packages'));
@@ -12,6 +13,8 @@ const alias = [
   ]),
   { find: /^@bytelm\/example-hnet$/, replacement: at('./examples/hnet/src/index.ts') },
 ];
+// The driver of the webgpu project (tools/setup-vulkan.mjs): test processes inherit it, and it must be there when they start.
+Object.assign(process.env, withWebgpu());
 const exclude = ['**/node_modules/**', '**/dist/**'];
 const backend = (name: string, backends: string, maxWorkers: number) => ({
   resolve: { alias },
