@@ -3,6 +3,7 @@ export { BackendError, BytelmError, CheckpointError, ConfigError, DataError, Num
 export { checkShape, type Dims } from './check-shape.js';
 // backends and ops
 export { initBackend } from './backend/init.js';
+export { after, canReadSync, readValues } from './backend/can-read-sync.js';
 export {
   BACKEND_NAMES,
   defineOp,
@@ -26,3 +27,15 @@ export { cloneState, copyTensor, disposeState, keepState, type StateTree } from 
 export { Rng, type RngState } from './rng.js';
 // contracts
 export * from './contracts/index.js';
+export * from './hierarchy/index.js';
+// layers
+export { Embedding } from './layers/embedding.js';
+export { LinearHead } from './layers/head.js';
+export { Linear, type LinearConfig } from './layers/linear.js';
+export { ResidualStack, type ResidualStackState } from './layers/residual-stack.js';
+export { RMSNorm } from './layers/rms-norm.js';
+// bytes and generation
+export { BYTE_VOCABULARIES, ByteTokenizer, type ByteVocabulary } from './bytes/byte-tokenizer.js';
+export { Utf8StreamDecoder } from './bytes/utf8-stream-decoder.js';
+export { generate, type GenerateEvent, type GenerateOptions } from './generate/generate.js';
+export { argmax, checkSamplingOptions, filteredProbabilities, pick, sample, type SamplingOptions } from './generate/sampling.js';

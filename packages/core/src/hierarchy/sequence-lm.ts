@@ -1,0 +1,218 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { after, canReadSync } from '../backend/can-read-sync.js';
+import type { ByteEmbedder, ByteHead, ByteLM, MaybePromise, SequenceModel } from '../contracts/index.js';
+import type { Segmentation } from '../contracts/segmentation.js';
+import { SequenceContext, type StageRecord } from '../contracts/sequence-context.js';
+import { ConfigError, DataError } from '../errors.js';
+import { joinName, Module, type HasParameters } from '../module/module.js';
+import { crossEntropy } from '../ops/cross-entropy.js';
+import { firedByStage } from './stage.js';
+
+export interface SequenceLMParts {
+  embed: ByteEmbedder;
+  backbone: SequenceModel;
+  head: ByteHead;
+}
+
+/** Losses besides cross-entropy, from what the stages decided: named scalars, already weighted, all added to the total. */
+export type AuxiliaryLoss = (records: readonly StageRecord[]) => Record<string, tf.Scalar>;
+
+export interface SequenceLMOptions {
+  /** Parameter prefixes; the published ones of the model at hand. */
+  names?: { embed?: string; backbone?: string; head?: string };
+  auxiliaryLoss?: AuxiliaryLoss | undefined;
+}
+
+/** A batch of byte windows on the host. Row b predicts `ids[b, 1:]` from `ids[b, :-1]`. */
+export interface LMBatch {
+  /** (batch * length) row-major. */
+  ids: Int32Array;
+  batch: number;
+  /** Ids a row; L + 1 for L predictions. */
+  length: number;
+  /** Real ids of each row; the rest is padding. */
+  lengths?: Int32Array | undefined;
+  /** (batch * length) packed documents. */
+  documentIds?: Int32Array | undefined;
+}
+
+export interface LossAndGrads {
+  loss: tf.Scalar;
+  /** `crossEntropy` in nats per byte, the auxiliary losses, all as scalars on the device. */
+  parts: Record<string, tf.Scalar>;
+  /** By parameter name; a tied parameter once, under its first name. */
+  grads: Map<string, tf.Tensor>;
+  /** Per stage, outermost first: positions and how many of them were boundaries. */
+  stages: { positions: number; boundaries: number }[];
+}
+
+export interface SequenceLMState {
+  embed: unknown;
+  backbone: unknown;
+}
+
+/** Embedding, a sequence model and a head: a byte language model. */
+export class SequenceLM extends Module implements ByteLM<SequenceLMState> {
+  readonly embed: ByteEmbedder;
+  readonly backbone: SequenceModel;
+  readonly head: ByteHead;
+  readonly vocabSize: number;
+  protected readonly auxiliaryLoss: AuxiliaryLoss | undefined;
+
+  constructor(parts: SequenceLMParts, options: SequenceLMOptions = {}) {
+    super();
+    const { embed = 'embed', backbone = 'backbone', head = 'head' } = options.names ?? {};
+    if (parts.embed.dModel !== parts.backbone.dModel) {
+      throw new ConfigError(`[SequenceLM] embedding has width ${parts.embed.dModel}, backbone ${parts.backbone.dModel}: they must be equal.`);
+    }
+    this.embed = this.addModule(embed, parts.embed);
+    this.backbone = this.addModule(backbone, parts.backbone);
+    this.head = this.addModule(head, parts.head as ByteHead & HasParameters);
+    this.vocabSize = parts.head.vocabSize;
+    this.auxiliaryLoss = options.auxiliaryLoss;
+  }
+
+  /** Differentiable, synchronous. Ids come from `ctx.ids`. (B, L) → (B, L, V). */
+  forward(ctx: SequenceContext): tf.Tensor3D {
+    const ids = tf.tensor2d(this.checkedIds(ctx), [ctx.batch, ctx.length], 'int32');
+    return this.head.forward(this.backbone.forward(this.embed.forward(ids, ctx), ctx)) as tf.Tensor3D;
+  }
+
+  /** Segmentations of every stage, for `forward` on backends that cannot read synchronously. Empty without stages. */
+  async plan(ctx: SequenceContext): Promise<Segmentation[]> {
+    if (!this.backbone.plan) return [];
+    const x = tf.tidy(() => this.embed.forward(tf.tensor2d(this.checkedIds(ctx), [ctx.batch, ctx.length], 'int32'), ctx));
+    const plan = await this.backbone.plan(x, ctx);
+    x.dispose();
+    return plan;
+  }
+
+  logits(ids: Int32Array, ctx: SequenceContext): MaybePromise<tf.Tensor3D> {
+    const run = (c: SequenceContext) => tf.tidy(() => this.forward(c));
+    const own = ctx.with({ ids });
+    if (own.plan || !this.backbone.plan || canReadSync()) return run(own);
+    return this.plan(own).then((plan) => {
+      const y = run(own.with({ plan }));
+      if (!own.record) plan.forEach((s) => s.dispose());
+      return y;
+    });
+  }
+
+  /**
+   * Differentiable loss: cross-entropy over real positions with a label, plus the auxiliary losses.
+   * @param labels (B*L) host ids, −100 where nothing is predicted.
+   */
+  loss(labels: Int32Array, ctx: SequenceContext): { total: tf.Scalar; parts: Record<string, tf.Scalar>; records: StageRecord[] } {
+    const records: StageRecord[] = [];
+    const logits = this.forward(ctx.with({ record: records }));
+    const rows = tf.reshape(logits, [-1, this.vocabSize]) as tf.Tensor2D;
+    const ce = crossEntropy(rows, tf.tensor1d(labels, 'int32')) as tf.Scalar;
+    const parts: Record<string, tf.Scalar> = { crossEntropy: ce, ...this.auxiliaryLoss?.(records) };
+    const total = Object.values(parts).reduce((a, b) => tf.add(a, b));
+    return { total, parts, records };
+  }
+
+  /** One forward and backward pass over a batch. The caller frees `loss`, `parts` and `grads`. */
+  async lossAndGrads(batch: LMBatch): Promise<LossAndGrads> {
+    const { ctx, labels } = windows(batch);
+    const plan = this.backbone.plan && !canReadSync() ? await this.plan(ctx) : undefined;
+    const run = plan ? ctx.with({ plan }) : ctx;
+    const named = new Map<tf.Variable, string>();
+    for (const [name, v] of this.parameters()) if (!named.has(v)) named.set(v, name);
+    let parts: Record<string, tf.Scalar> = {};
+    let stages: LossAndGrads['stages'] = [];
+    const { value, grads } = tf.variableGrads(
+      () => {
+        const { total, parts: made, records } = this.loss(labels, run);
+        parts = Object.fromEntries(Object.entries(made).map(([k, v]) => [k, tf.keep(tf.clone(v))]));
+        stages = records.map((r) => stageCounts(r));
+        for (const r of records) r.segmentation.dispose();
+        return total;
+      },
+      [...named.keys()],
+    );
+    ctx.dispose();
+    const byName = new Map<string, tf.Tensor>();
+    for (const [v, name] of named) if (grads[v.name]) byName.set(name, grads[v.name]!);
+    return { loss: value, parts, grads: byName, stages };
+  }
+
+  initState(batchSize: number): SequenceLMState {
+    return { embed: this.embed.initState(batchSize), backbone: this.backbone.initState(batchSize) };
+  }
+
+  async prefill(ids: Int32Array, state: SequenceLMState, ctx: SequenceContext): Promise<{ logits: tf.Tensor3D; state: SequenceLMState }> {
+    const own = ctx.with({ ids });
+    const idTensor = tf.tensor2d(this.checkedIds(own), [ctx.batch, ctx.length], 'int32');
+    const embedded = this.embed.prefill(idTensor, state.embed, own);
+    const out = await this.backbone.prefill(embedded.y, state.backbone, own);
+    const logits = this.head.forward(out.y) as tf.Tensor3D;
+    tf.dispose([idTensor, embedded.y, out.y]);
+    return { logits, state: { embed: embedded.state, backbone: out.state } };
+  }
+
+  step(
+    ids: Int32Array,
+    state: SequenceLMState,
+    rows?: readonly number[],
+  ): MaybePromise<{ logits: tf.Tensor2D; state: SequenceLMState; fired: Int8Array[] }> {
+    const embedded = this.embed.step(ids, state.embed, rows);
+    for (const f of firedByStage(state.backbone)) f.fill(-1);
+    return after(this.backbone.step(embedded.y, state.backbone, rows, ids), (out) => {
+      const logits = this.head.forward(out.y) as tf.Tensor2D;
+      tf.dispose([embedded.y, out.y]);
+      return { logits, state: { embed: embedded.state, backbone: out.state }, fired: firedByStage(out.state) };
+    });
+  }
+
+  /** Names by variable, tied parameters under their first name. */
+  parameterNames(): Map<tf.Variable, string> {
+    const named = new Map<tf.Variable, string>();
+    for (const [name, v] of this.parameters()) if (!named.has(v)) named.set(v, joinName('', name));
+    return named;
+  }
+
+  private checkedIds(ctx: SequenceContext): Int32Array {
+    const { ids } = ctx;
+    if (!ids) throw new DataError('[SequenceLM] `ctx.ids` is missing. Hint: new SequenceContext(batch, length, { ids }).');
+    for (let i = 0; i < ids.length; i++) {
+      if (!(ids[i]! >= 0 && ids[i]! < this.vocabSize)) {
+        throw new DataError(`[SequenceLM] id ${ids[i]} at row ${Math.floor(i / ctx.length)}, position ${i % ctx.length}: expected 0..${this.vocabSize - 1}.`);
+      }
+    }
+    return ids;
+  }
+}
+
+function stageCounts({ segmentation, context }: StageRecord): { positions: number; boundaries: number } {
+  return {
+    positions: context.lengths ? context.lengths.reduce((a, b) => a + b, 0) : context.batch * context.length,
+    boundaries: segmentation.numChunks.reduce((a, b) => a + b, 0),
+  };
+}
+
+/** Splits windows of L + 1 ids into inputs and labels; nothing is predicted across documents or at padding. */
+function windows({ ids, batch, length, lengths, documentIds }: LMBatch): { ctx: SequenceContext; labels: Int32Array } {
+  if (length < 2) throw new DataError(`[lossAndGrads] rows of ${length} ids: at least 2 are needed, one to read and one to predict.`);
+  const L = length - 1;
+  const cut = (source: Int32Array) => {
+    const out = new Int32Array(batch * L);
+    for (let b = 0; b < batch; b++) out.set(source.subarray(b * length, b * length + L), b * L);
+    return out;
+  };
+  const labels = new Int32Array(batch * L);
+  for (let b = 0; b < batch; b++) {
+    const end = lengths ? lengths[b]! : length;
+    for (let t = 0; t < L; t++) {
+      const i = b * length + t;
+      const sameDocument = !documentIds || documentIds[i] === documentIds[i + 1];
+      labels[b * L + t] = t + 1 < end && sameDocument ? ids[i + 1]! : -100;
+    }
+  }
+  const ctx = new SequenceContext(batch, L, {
+    ids: cut(ids),
+    lengths: lengths?.map((n) => Math.max(0, n - 1)),
+    documentIds: documentIds && cut(documentIds),
+  });
+  return { ctx, labels };
+}

@@ -1,0 +1,35 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { Module } from '../module/module.js';
+import { linear } from '../ops/linear.js';
+import type { Rng } from '../rng.js';
+
+export interface LinearConfig {
+  inFeatures: number;
+  outFeatures: number;
+  /** Default true. */
+  bias?: boolean;
+  /** Standard deviation of the normal initial weights. Default: uniform within ±1/sqrt(inFeatures), as PyTorch does. */
+  initStd?: number;
+}
+
+/** `y = x Wᵀ + b`. Keys: `weight` (out, in), `bias` (out). */
+export class Linear extends Module {
+  readonly config: Readonly<LinearConfig>;
+  readonly weight: tf.Variable;
+  readonly bias: tf.Variable | undefined;
+
+  constructor(config: LinearConfig, rng?: Rng) {
+    super();
+    this.config = config;
+    const { inFeatures, outFeatures, bias = true, initStd } = config;
+    const bound = 1 / Math.sqrt(inFeatures);
+    const shape = [outFeatures, inFeatures];
+    this.weight = this.addParameter('weight', !rng ? tf.zeros(shape) : initStd === undefined ? rng.uniform(shape, -bound, bound) : rng.normal(shape, initStd));
+    if (bias) this.bias = this.addParameter('bias', rng ? rng.uniform([outFeatures], -bound, bound) : tf.zeros([outFeatures]));
+  }
+
+  /** (..., in) → (..., out). */
+  forward<T extends tf.Tensor>(x: T): T {
+    return linear(x, this.weight as tf.Tensor as tf.Tensor2D, this.bias as tf.Tensor1D | undefined) as T;
+  }
+}

@@ -1,0 +1,12 @@
+// ops
+export { boundaryProbability } from './ops/boundary-probability.js';
+export { confidenceGate } from './ops/confidence-gate.js';
+export { EMA_CLAMP, emaScan, type EmaScanOptions } from './ops/ema-scan.js';
+export { ratioLoss, ratioLosses } from './ops/ratio-loss.js';
+// modules
+export { ChunkLayer } from './modules/chunk-layer.js';
+export { DeChunkLayer, type DeChunkState } from './modules/dechunk-layer.js';
+export { PadWidth } from './modules/pad-width.js';
+export { RoutingModule, type RoutingState } from './modules/routing-module.js';
+// training
+export { stageLrMultipliers } from './lr-multipliers.js';

@@ -1,0 +1,116 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  gatherRows,
+  Linear,
+  Module,
+  putRows,
+  takeRows,
+  type BoundaryDecision,
+  type Rng,
+  type Segmentation,
+  type SequenceContext,
+  type Upsampler,
+} from '@bytelm/core';
+import { confidenceGate } from '../ops/confidence-gate.js';
+import { EMA_CLAMP, emaScan } from '../ops/ema-scan.js';
+import { firedIndex } from './chunk-layer.js';
+
+export interface DeChunkState {
+  /** (B, D) the smoothed chunk vector that each row sees now. */
+  value: tf.Tensor2D;
+}
+
+/**
+ * H-Net's upsampler: smooths the main network's outputs by an average over chunks, repeats each until the next boundary, passes them
+ * through the straight-through confidence gate and adds the projected encoder output.
+ *
+ *     z_j = P_j h_j + (1 − P_j) z_{j−1};   y_t = z_{visible(t)} · ste(c_t) + W e_t + b
+ *
+ * Without probabilities (a chunker that is not learned) P = 1: no smoothing, no gate.
+ * Keys: `residual_proj.weight` (D, D), initially 0, `residual_proj.bias` (D).
+ * @source H-Net, arXiv 2507.07955, section 2.3.
+ */
+export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
+  readonly dModel: number;
+  readonly residualProj: Linear;
+
+  constructor(config: { dModel: number }, rng?: Rng) {
+    super();
+    this.dModel = config.dModel;
+    this.residualProj = this.addModule('residual_proj', new Linear({ inFeatures: config.dModel, outFeatures: config.dModel }, rng));
+    this.residualProj.weight.assign(tf.tidy(() => tf.zerosLike(this.residualProj.weight as tf.Tensor)));
+  }
+
+  forward(main: tf.Tensor3D, encoded: tf.Tensor3D, seg: Segmentation, ctx: SequenceContext, boundaryProb?: tf.Tensor2D): tf.Tensor3D {
+    return tf.tidy(() => {
+      const residual = this.residualProj.forward(encoded);
+      if (!boundaryProb) return tf.add(gatherRows(main, seg.visibleChunk()), residual);
+      const inner = ctx.documentIds && seg.innerContext(ctx);
+      const z = emaScan(main, probAtBoundaries(boundaryProb, seg), { documentIds: inner?.documentIdsTensor() });
+      inner?.dispose();
+      const u = gatherRows(z, seg.visibleChunk());
+      return tf.add(confidenceGate(u, boundaryProb, seg.boundaryMaskTensor()), residual);
+    });
+  }
+
+  initState(batchSize: number): DeChunkState {
+    return { value: tf.zeros([batchSize, this.dModel]) };
+  }
+
+  prefill(
+    main: tf.Tensor3D,
+    encoded: tf.Tensor3D,
+    seg: Segmentation,
+    state: DeChunkState,
+    ctx: SequenceContext,
+    boundaryProb?: tf.Tensor2D,
+  ): { y: tf.Tensor3D; state: DeChunkState } {
+    const [y, value] = tf.tidy(() => {
+      const inner = ctx.documentIds && seg.innerContext(ctx);
+      const smoothing = { initialState: state.value, documentIds: inner?.documentIdsTensor() };
+      const z = boundaryProb ? emaScan(main, probAtBoundaries(boundaryProb, seg), smoothing) : main;
+      inner?.dispose();
+      // Slot 0 is what the row saw before this piece: bytes in front of its first boundary see it still.
+      const slots = tf.concat([tf.expandDims(state.value, 1), z], 1) as tf.Tensor3D;
+      const u = gatherRows(slots, tf.add(seg.visibleChunk(), tf.scalar(1, 'int32')));
+      const last = gatherRows(slots, tf.tensor2d(seg.numChunks, [ctx.batch, 1], 'int32'));
+      return [tf.add(u, this.residualProj.forward(encoded)), tf.reshape(last, [ctx.batch, this.dModel])];
+    }) as [tf.Tensor3D, tf.Tensor2D];
+    state.value.dispose();
+    return { y, state: { value } };
+  }
+
+  step(
+    main: tf.Tensor2D | undefined,
+    encoded: tf.Tensor2D,
+    decision: BoundaryDecision,
+    state: DeChunkState,
+    rows?: readonly number[],
+  ): { y: tf.Tensor2D; state: DeChunkState } {
+    const [y, value] = tf.tidy(() => {
+      let seen = takeRows(state.value, rows);
+      let value = state.value;
+      if (main) {
+        const fired = firedIndex(decision);
+        const some = fired.length === decision.boundary.length ? undefined : fired;
+        seen = putRows(seen, some, smooth(main, takeRows(seen, some), decision, fired));
+        value = putRows(state.value, rows, seen);
+      }
+      return [tf.add(seen, this.residualProj.forward(encoded)), main ? value : tf.clone(value)];
+    }) as [tf.Tensor2D, tf.Tensor2D];
+    state.value.dispose();
+    return { y, state: { value } };
+  }
+}
+
+/** (B, M): the probability at each chunk's boundary; what stands behind a row's last chunk is not read by anyone. */
+function probAtBoundaries(prob: tf.Tensor2D, seg: Segmentation): tf.Tensor2D {
+  return tf.squeeze(gatherRows(tf.expandDims(prob, -1) as tf.Tensor3D, seg.boundaryIndex()), [2]) as tf.Tensor2D;
+}
+
+/** One step of the average for the rows that fired, (F, D). */
+function smooth(main: tf.Tensor2D, before: tf.Tensor2D, { prob }: BoundaryDecision, fired: number[]): tf.Tensor2D {
+  if (!prob) return tf.clone(main);
+  const P = Float32Array.from(fired, (i) => Math.min(1 - EMA_CLAMP, Math.max(EMA_CLAMP, prob[i]!)));
+  return tf.add(before, tf.mul(tf.tensor2d(P, [P.length, 1]), tf.sub(main, before)));
+}
