@@ -3,6 +3,8 @@ export { BackendError, BytelmError, CheckpointError, ConfigError, DataError, Num
 export { checkShape, type Dims } from './check-shape.js';
 // backends and ops
 export { initBackend } from './backend/init.js';
+export type { BackendInfo, BackendOptions } from './backend/info.js';
+export { takeDeviceErrors } from './backend/webgpu-errors.js';
 export { after, canReadSync, readValues } from './backend/can-read-sync.js';
 export {
   BACKEND_NAMES,
