@@ -16,20 +16,20 @@ const alias = [
 // The driver of the webgpu project (tools/setup-vulkan.mjs): test processes inherit it, and it must be there when they start.
 Object.assign(process.env, withWebgpu());
 const exclude = ['**/node_modules/**', '**/dist/**'];
-const backend = (name: string, backends: string, maxWorkers: number) => ({
+const backend = (name: string, backends: string, maxWorkers: number, setupFiles: string[] = []) => ({
   resolve: { alias },
-  test: { name, include: ['{packages,examples}/*/{src,test}/**/*.backend.test.ts'], exclude, pool: 'forks' as const, maxWorkers, env: { BYTELM_TEST_BACKENDS: backends }, testTimeout: 120_000, hookTimeout: 120_000 },
+  test: { name, setupFiles, include: ['backend', name].map((kind) => `{packages,examples}/*/{src,test}/**/*.${kind}.test.ts`), exclude, pool: 'forks' as const, maxWorkers, env: { BYTELM_TEST_BACKENDS: backends }, testTimeout: 120_000, hookTimeout: 120_000 },
 });
 
-// `x.backend.test.ts` runs once per backend, `x.test.ts` once.
+// `x.backend.test.ts` runs once per backend, `x.webgpu.test.ts` (or another project's name) on that one, `x.test.ts` once.
 export default defineConfig({
   resolve: { alias },
   test: {
     projects: [
-      { resolve: { alias }, test: { name: 'unit', include: ['{packages,examples,benchmarks,tools}/**/*.test.ts'], exclude: [...exclude, '**/*.backend.test.ts'], pool: 'forks', maxWorkers: 2, testTimeout: 120_000, hookTimeout: 120_000 } },
+      { resolve: { alias }, test: { name: 'unit', include: ['{packages,examples,benchmarks,tools}/**/*.test.ts'], exclude: [...exclude, '**/*.{backend,embedded,tensorflow,webgpu}.test.ts'], pool: 'forks', maxWorkers: 2, testTimeout: 120_000, hookTimeout: 120_000 } },
       backend('embedded', 'cpu,wasm', 2),
       backend('tensorflow', 'tensorflow', 2),
-      backend('webgpu', 'webgpu', 1),
+      backend('webgpu', 'webgpu', 1, [at('./tools/vitest-device-errors.ts')]),
     ],
   },
 });

@@ -5,6 +5,8 @@ export { checkShape, type Dims } from './check-shape.js';
 export { initBackend } from './backend/init.js';
 export type { BackendInfo, BackendOptions } from './backend/info.js';
 export { takeDeviceErrors } from './backend/webgpu-errors.js';
+export { dispatchWebGpu, hasWebGpuFeature, workgroupGrid, type WebGpuDispatch } from './backend/webgpu-dispatch.js';
+export { lengthBucket } from './backend/length-bucket.js';
 export { after, canReadSync, readValues } from './backend/can-read-sync.js';
 export {
   BACKEND_NAMES,
@@ -22,6 +24,15 @@ export {
 } from './op/define-op.js';
 export { wasmHeap, wasmInstance, wasmKernel, type WasmHeap, type WasmKernel } from './op/wasm-kernel.js';
 export { stopGradient } from './stop-gradient.js';
+// ops
+export { crossEntropy, linearCrossEntropy, type CrossEntropyOptions } from './ops/cross-entropy.js';
+export { linear } from './ops/linear.js';
+export { matMul } from './ops/mat-mul.js';
+export { addRmsNorm, rmsNorm, rmsNormGated } from './ops/norm.js';
+export { embedding, gatherRows } from './ops/rows.js';
+export { scan, type ScanOptions } from './ops/scan.js';
+export { segmentPool, type PoolMode } from './ops/segment-pool.js';
+export { silu, splitSwiglu, swiglu } from './ops/swiglu.js';
 // modules
 export { joinName, Module, type HasParameters, type ParameterMap } from './module/module.js';
 export { putRows, takeRows } from './module/rows.js';
