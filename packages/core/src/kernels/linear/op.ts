@@ -1,0 +1,42 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { defineOp, type GradientCall, type OpInputs } from '../../op/define-op.js';
+import { flatRows, hostOutput, naiveForm, sizeOf, type Loops } from '../host.js';
+import { matMulOp } from '../mat-mul/op.js';
+import { sumRowsOp } from '../rows/sum-rows.js';
+
+export type LinearInput = 'x' | 'weight' | 'bias';
+
+const linearLoops: Loops<LinearInput, object> = ({ x, weight, bias }) => {
+  const [n, k] = weight!.shape;
+  const rows = sizeOf(x!.shape.slice(0, -1));
+  const y = hostOutput([...x!.shape.slice(0, -1), n]);
+  for (let r = 0; r < rows; r++) {
+    for (let o = 0; o < n; o++) {
+      let sum = bias ? bias.values[o] : 0;
+      for (let i = 0; i < k; i++) sum += x!.values[r * k + i] * weight!.values[o * k + i];
+      y.values[r * n + o] = sum;
+    }
+  }
+  return [y];
+};
+
+function portable({ x, weight, bias }: OpInputs<LinearInput>): tf.Tensor[] {
+  const shape = [...x!.shape.slice(0, -1), weight!.shape[0]];
+  const [y] = matMulOp({ a: flatRows(x!), b: weight! }, { transposeA: false, transposeB: true });
+  return [tf.reshape(bias ? tf.add(y, bias) : y, shape)];
+}
+
+export const linearOp = defineOp<LinearInput, object>({
+  name: 'Linear',
+  inputs: ['x', 'weight', 'bias'],
+  portable,
+  naive: naiveForm(linearLoops),
+  gradient,
+});
+
+function gradient({ dys: [dy], inputs: { x, weight, bias } }: GradientCall<LinearInput, object>): OpInputs<LinearInput> {
+  const d = flatRows(dy);
+  const [dx] = matMulOp({ a: d, b: weight! }, { transposeA: false, transposeB: false });
+  const [dw] = matMulOp({ a: d, b: flatRows(x!) }, { transposeA: true, transposeB: false });
+  return { x: tf.reshape(dx, x!.shape), weight: dw, bias: bias && sumRowsOp({ x: d }, {})[0] };
+}
