@@ -1,0 +1,8 @@
+/** Checkpoints: reading and writing tensors under their published names. */
+export { openBytes, type BytesLike, type ByteSource, type OpenBytesOptions } from './byte-source.js';
+export { bf16ToFloat32, f16ToFloat32, type HostTensor, type ReadOptions, type StoredDtype, type TensorInfo, type TensorSource } from './tensor-source.js';
+export { openSafetensors } from './safetensors.js';
+export { saveSafetensors, serializeSafetensors, type SavableTensor, type SavableTensors } from './save-safetensors.js';
+export { writeFileAtomic, type WriteFs } from './write-atomic.js';
+export { mapKeys, type KeyMap, type KeyRule } from './key-map.js';
+export { loadParameters, stateDict, type LoadParametersOptions, type LoadReport } from './parameters.js';
