@@ -1,0 +1,25 @@
+import { defineOp } from '@bytelm/core';
+import { SSD_GRAD_INPUTS, SSD_INPUTS, ssdGradOutputs, type SsdAttrs, type SsdGradInput, type SsdInput } from './attrs.js';
+import { ssdGradPortable } from './grad.js';
+import { ssdNaive } from './naive.js';
+import { ssdPortable } from './portable.js';
+
+/** Gradients of `Ssd` by `x, dt, A, B, C, D, dtBias, initialState`, those that were given, in this order. */
+export const ssdGradOp = defineOp<SsdGradInput, SsdAttrs>({
+  name: 'SsdGrad',
+  inputs: SSD_GRAD_INPUTS,
+  portable: ssdGradPortable,
+});
+
+/** Outputs: y, and the final state when asked for. */
+export const ssdOp = defineOp<SsdInput, SsdAttrs>({
+  name: 'Ssd',
+  inputs: SSD_INPUTS,
+  portable: ssdPortable,
+  naive: ssdNaive,
+  gradient: ({ dys: [dy, dState], inputs, attrs }) => {
+    const names = ssdGradOutputs((n) => inputs[n] !== undefined);
+    const grads = ssdGradOp({ ...inputs, dy, dState }, attrs);
+    return Object.fromEntries(names.map((n, i) => [n, grads[i]]));
+  },
+});
