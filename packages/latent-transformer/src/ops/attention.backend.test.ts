@@ -35,7 +35,7 @@ describe.each(backendsForTest())('attention on %s', (backend) => {
     const check = (t: tf.Tensor, key: string) => expectClose(t, toTensor(tensors.get(key)!), { atol: tol[key]!, rtol: 0, name: key });
     await check(y, 'out.o');
     await check(lse, 'out.lse');
-    const grads = tf.grads((a, b, c) => tf.sum(tf.mul(attention(a as tf.Tensor4D, { k: b as tf.Tensor4D, v: c as tf.Tensor4D, mask, scale }).y, cot)))([q, k, v]);
+    const grads = tf.grads((a, b, c) => tf.sum(tf.mul(attention(a as tf.Tensor4D, { k: b as tf.Tensor4D, v: c as tf.Tensor4D, mask, scale }).y, cot)))([q, k, v]) as tf.Tensor[];
     await check(grads[0]!, 'grad.q');
     await check(grads[1]!, 'grad.k');
     await check(grads[2]!, 'grad.v');
@@ -61,8 +61,8 @@ describe.each(backendsForTest())('attention on %s', (backend) => {
       queryPositions: tf.tensor2d([[4, 5]], [1, 2], 'int32'),
       keyPositions: tf.tensor2d([[4, 1, -1, 3]], [1, 4], 'int32'),
     };
-    const seen = tf.gather(k, tf.tensor1d([3, 0], 'int32'), 1) as tf.Tensor4D;
-    const seenV = tf.gather(v, tf.tensor1d([3, 0], 'int32'), 1) as tf.Tensor4D;
+    const seen: tf.Tensor4D = tf.gather(k, tf.tensor1d([3, 0], 'int32'), 1);
+    const seenV: tf.Tensor4D = tf.gather(v, tf.tensor1d([3, 0], 'int32'), 1);
     await expectClose(attention(q, { k, v, mask }).y, attention(q, { k: seen, v: seenV }).y, { atol: 1e-5 });
   });
 
@@ -74,7 +74,7 @@ describe.each(backendsForTest())('attention on %s', (backend) => {
       [150, 12, { causal: true, windowLeft: 70 }],
       [77, 64, { causal: true, queryOffset: -3 }],
     ] as [number, number, AttentionMask][]) {
-      const make = (h: number, seed: number) => tf.randomNormal([heads, T, h, D] as [number, number, number, number], 0, 1, 'float32', seed);
+      const make = (h: number, seed: number) => tf.randomNormal<tf.Rank.R4>([heads, T, h, D], 0, 1, 'float32', seed);
       const [q, k, v, w] = [make(2 * heads, 1), make(heads, 2), make(heads, 3), make(2 * heads, 4)] as const;
       const run = () => {
         const { y, lse } = attention(q, { k, v, mask });
@@ -104,7 +104,7 @@ describe.each(backendsForTest())('attention on %s', (backend) => {
 });
 
 describe('attention refuses', () => {
-  const t = (...shape: number[]) => tf.zeros(shape) as tf.Tensor4D;
+  const t = (...shape: number[]) => tf.zeros(shape as [number, number, number, number]);
   beforeAll(() => useBackend('cpu'));
   it.each([
     ['head counts that do not divide', () => attention(t(1, 3, 4, 8), { k: t(1, 3, 3, 8), v: t(1, 3, 3, 8) }), /divides the 4/],
