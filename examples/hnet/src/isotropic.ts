@@ -18,8 +18,8 @@ export const INIT_STD = 0.02;
 export const BLOCKS: Record<BlockLetter, BlockFactory> = {
   m: (s, rng) => mamba2(s, rng),
   M: (s, rng) => mamba2(s, rng, swiglu(s, rng)),
-  t: (s, rng) => transformer(s, rng),
-  T: (s, rng) => transformer(s, rng, swiglu(s, rng)),
+  t: (s, rng) => transformer(s, rng, 0),
+  T: (s, rng) => transformer(s, rng, hiddenSize(s)),
 };
 
 /** A stack of one string, e.g. `T1m4`: pre-norm blocks over a float32 residual stream and a norm at the end. */
@@ -48,7 +48,7 @@ function mamba2({ config, stage, outInitStd }: BlockSettings, rng?: Rng, mlp?: S
   );
 }
 
-function transformer({ config, stage, outInitStd }: BlockSettings, rng?: Rng, mlp?: SwiGLU): TransformerBlock {
+function transformer({ config, stage, outInitStd }: BlockSettings, rng: Rng | undefined, dIntermediate: number): TransformerBlock {
   const { num_heads, rotary_emb_dim, window_size } = config.attn_cfg;
   return new TransformerBlock(
     {
@@ -56,16 +56,19 @@ function transformer({ config, stage, outInitStd }: BlockSettings, rng?: Rng, ml
       numHeads: num_heads[stage]!,
       rotaryDim: rotary_emb_dim[stage]!,
       windowSize: window_size[stage]!,
+      dIntermediate,
       initStd: INIT_STD,
       outInitStd,
-      ...(mlp && { mlp }),
     },
     rng,
   );
 }
 
-/** `fc2(silu(gate) · value)`; Checkpoint: the first half of fc1 is the value, the hidden size is rounded up to a multiple of 128. */
-function swiglu({ config, stage, outInitStd }: BlockSettings, rng?: Rng): SwiGLU {
-  const hidden = Math.ceil(config.d_intermediate[stage]! / 128) * 128;
-  return new SwiGLU({ dModel: config.d_model[stage]!, hiddenSize: hidden, order: 'value-gate', initStd: INIT_STD, outInitStd }, rng?.fork('mlp'));
+/** Checkpoint: hidden sizes are rounded up to a multiple of 128. */
+const hiddenSize = ({ config, stage }: BlockSettings): number => Math.ceil(config.d_intermediate[stage]! / 128) * 128;
+
+/** `fc2(silu(gate) · value)`; Checkpoint: the first half of fc1 is the value. */
+function swiglu(settings: BlockSettings, rng?: Rng): SwiGLU {
+  const { config, stage, outInitStd } = settings;
+  return new SwiGLU({ dModel: config.d_model[stage]!, dIntermediate: hiddenSize(settings), order: 'value-gate', initStd: INIT_STD, outInitStd }, rng?.fork('mlp'));
 }

@@ -30,6 +30,8 @@ export interface HNetOptions {
   ratioLossWeight?: number | undefined;
   /** Round chunk axes up to a multiple of this; 16 keeps the number of WebGPU buffers small. Default 1. */
   padChunksTo?: number | undefined;
+  /** Send gradients to the routers through the confidence gate too. Default true; false is the paper's ablation. */
+  straightThrough?: boolean | undefined;
 }
 
 /** Where published checkpoints keep a stage's parts. */
@@ -61,7 +63,7 @@ function stageParts(layout: ArchLayout, stage: number, above: number, config: HN
     chunker: new RoutingModule({ dModel, padTo: options.padChunksTo ?? 1 }),
     downsample: new ChunkLayer(),
     main: innerStage(inner, stage + 1, additions, config, options),
-    upsample: new DeChunkLayer({ dModel }, rng?.fork('dechunk')),
+    upsample: new DeChunkLayer({ dModel, straightThrough: options.straightThrough }, rng?.fork('dechunk')),
     decoder: isotropic(decoder, settings, rng?.fork('decoder')),
   };
 }

@@ -11,18 +11,23 @@ export class Rng {
   private s: Uint32Array;
   private spare: number | null = null;
   readonly seed: number;
+  /** Identifies the stream: the seed and the labels of all forks that led here. */
+  private key: bigint;
 
   constructor(seed: number) {
     this.seed = seed;
-    this.s = splitmix(BigInt(Math.trunc(seed)));
+    this.key = BigInt.asUintN(64, BigInt(Math.trunc(seed)));
+    this.s = splitmix(this.key);
   }
 
-  /** An independent stream that depends on the seed and the label only, not on what was drawn before. */
+  /** An independent stream that depends on the seed and the path of labels only, not on what was drawn before. */
   fork(label: string): Rng {
-    let hash = 0xcbf29ce484222325n;
+    // FNV-1a over the label, started from the parent's key.
+    let hash = BigInt.asUintN(64, (this.key ^ 0xcbf29ce484222325n) * 0x100000001b3n);
     for (const byte of new TextEncoder().encode(label)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
     const child = new Rng(this.seed);
-    child.s = splitmix(BigInt(Math.trunc(this.seed)) ^ hash);
+    child.key = hash;
+    child.s = splitmix(hash);
     return child;
   }
 

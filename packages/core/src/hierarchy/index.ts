@@ -2,8 +2,6 @@ export { HierarchicalStage, firedByStage, type StageNames, type StageParts, type
 export {
   SequenceLM,
   type AuxiliaryLoss,
-  type LMBatch,
-  type LossAndGrads,
   type SequenceLMOptions,
   type SequenceLMParts,
   type SequenceLMState,

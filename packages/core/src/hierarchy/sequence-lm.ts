@@ -6,6 +6,7 @@ import { SequenceContext, type StageRecord } from '../contracts/sequence-context
 import { ConfigError, DataError } from '../errors.js';
 import { joinName, Module, type HasParameters } from '../module/module.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
+import type { LossAndGrads, TrainableModel, TrainBatch } from '../train/types.js';
 import { firedByStage } from './stage.js';
 
 export interface SequenceLMParts {
@@ -23,36 +24,13 @@ export interface SequenceLMOptions {
   auxiliaryLoss?: AuxiliaryLoss | undefined;
 }
 
-/** A batch of byte windows on the host. Row b predicts `ids[b, 1:]` from `ids[b, :-1]`. */
-export interface LMBatch {
-  /** (batch * length) row-major. */
-  ids: Int32Array;
-  batch: number;
-  /** Ids a row; L + 1 for L predictions. */
-  length: number;
-  /** Real ids of each row; the rest is padding. */
-  lengths?: Int32Array | undefined;
-  /** (batch * length) packed documents. */
-  documentIds?: Int32Array | undefined;
-}
-
-export interface LossAndGrads {
-  loss: tf.Scalar;
-  /** `crossEntropy` in nats per byte, the auxiliary losses, all as scalars on the device. */
-  parts: Record<string, tf.Scalar>;
-  /** By parameter name; a tied parameter once, under its first name. */
-  grads: Map<string, tf.Tensor>;
-  /** Per stage, outermost first: positions and how many of them were boundaries. */
-  stages: { positions: number; boundaries: number }[];
-}
-
 export interface SequenceLMState {
   embed: unknown;
   backbone: unknown;
 }
 
 /** Embedding, a sequence model and a head: a byte language model. */
-export class SequenceLM extends Module implements ByteLM<SequenceLMState> {
+export class SequenceLM extends Module implements ByteLM<SequenceLMState>, TrainableModel {
   readonly embed: ByteEmbedder;
   readonly backbone: SequenceModel;
   readonly head: ByteHead;
@@ -112,21 +90,25 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState> {
     return { total, parts, records };
   }
 
-  /** One forward and backward pass over a batch. The caller frees `loss`, `parts` and `grads`. */
-  async lossAndGrads(batch: LMBatch): Promise<LossAndGrads> {
+  /**
+   * One forward and backward pass over a batch: row b predicts `ids[b, 1:]` from `ids[b, :-1]`. `parts` holds `crossEntropy` (nats per
+   * byte), the auxiliary losses, and per stage `positionsPerChunk0`, … as numbers. The caller frees every tensor.
+   */
+  async lossAndGrads(batch: TrainBatch): Promise<LossAndGrads> {
     const { ctx, labels } = windows(batch);
     const plan = this.backbone.plan && !canReadSync() ? await this.plan(ctx) : undefined;
     const run = plan ? ctx.with({ plan }) : ctx;
     const named = new Map<tf.Variable, string>();
     for (const [name, v] of this.parameters()) if (!named.has(v)) named.set(v, name);
-    let parts: Record<string, tf.Scalar> = {};
-    let stages: LossAndGrads['stages'] = [];
+    let parts: LossAndGrads['parts'] = {};
     const { value, grads } = tf.variableGrads(
       () => {
         const { total, parts: made, records } = this.loss(labels, run);
         parts = Object.fromEntries(Object.entries(made).map(([k, v]) => [k, tf.keep(tf.clone(v))]));
-        stages = records.map((r) => stageCounts(r));
-        for (const r of records) r.segmentation.dispose();
+        records.forEach((r, s) => {
+          parts[`positionsPerChunk${s}`] = positionsPerChunk(r);
+          r.segmentation.dispose();
+        });
         return total;
       },
       [...named.keys()],
@@ -134,7 +116,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState> {
     ctx.dispose();
     const byName = new Map<string, tf.Tensor>();
     for (const [v, name] of named) if (grads[v.name]) byName.set(name, grads[v.name]!);
-    return { loss: value, parts, grads: byName, stages };
+    return { loss: value as tf.Scalar, parts, grads: byName };
   }
 
   initState(batchSize: number): SequenceLMState {
@@ -184,15 +166,14 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState> {
   }
 }
 
-function stageCounts({ segmentation, context }: StageRecord): { positions: number; boundaries: number } {
-  return {
-    positions: context.lengths ? context.lengths.reduce((a, b) => a + b, 0) : context.batch * context.length,
-    boundaries: segmentation.numChunks.reduce((a, b) => a + b, 0),
-  };
+function positionsPerChunk({ segmentation, context }: StageRecord): number {
+  const sum = (values: Int32Array) => values.reduce((a, b) => a + b, 0);
+  const positions = context.lengths ? sum(context.lengths) : context.batch * context.length;
+  return positions / Math.max(1, sum(segmentation.numChunks));
 }
 
 /** Splits windows of L + 1 ids into inputs and labels; nothing is predicted across documents or at padding. */
-function windows({ ids, batch, length, lengths, documentIds }: LMBatch): { ctx: SequenceContext; labels: Int32Array } {
+function windows({ ids, batch, length, lengths, documentIds }: TrainBatch): { ctx: SequenceContext; labels: Int32Array } {
   if (length < 2) throw new DataError(`[lossAndGrads] rows of ${length} ids: at least 2 are needed, one to read and one to predict.`);
   const L = length - 1;
   const cut = (source: Int32Array) => {

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { ByteEmbedder } from '../contracts/index.js';
 import { Module } from '../module/module.js';
-import { embedding } from '../ops/embedding.js';
+import { embedding } from '../ops/rows.js';
 import type { Rng } from '../rng.js';
 
 /** A table of byte vectors, (V, D). Key: `weight`. It carries no state from byte to byte. */

@@ -4,7 +4,7 @@ import type { SequenceModel } from '../contracts/index.js';
 import type { SequenceContext } from '../contracts/sequence-context.js';
 import { ConfigError } from '../errors.js';
 import { Module } from '../module/module.js';
-import { rmsNorm } from '../ops/rms-norm.js';
+import { rmsNorm } from '../ops/norm.js';
 
 export interface ResidualStackState {
   layers: unknown[];

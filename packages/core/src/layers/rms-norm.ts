@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { Module } from '../module/module.js';
-import { rmsNorm } from '../ops/rms-norm.js';
+import { rmsNorm } from '../ops/norm.js';
 
 /** `x · rsqrt(mean(x²) + eps) · weight` over the last axis. Key: `weight` (D), initially 1. */
 export class RMSNorm extends Module {

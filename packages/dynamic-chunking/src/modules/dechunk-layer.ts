@@ -34,9 +34,13 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
   readonly dModel: number;
   readonly residualProj: Linear;
 
-  constructor(config: { dModel: number }, rng?: Rng) {
+  readonly straightThrough: boolean;
+
+  /** @param config.straightThrough false leaves out the confidence gate (the paper's ablation "no STE"). Default true. */
+  constructor(config: { dModel: number; straightThrough?: boolean | undefined }, rng?: Rng) {
     super();
     this.dModel = config.dModel;
+    this.straightThrough = config.straightThrough ?? true;
     this.residualProj = this.addModule('residual_proj', new Linear({ inFeatures: config.dModel, outFeatures: config.dModel }, rng));
     this.residualProj.weight.assign(tf.tidy(() => tf.zerosLike(this.residualProj.weight as tf.Tensor)));
   }
@@ -49,7 +53,7 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
       const z = emaScan(main, probAtBoundaries(boundaryProb, seg), { documentIds: inner?.documentIdsTensor() });
       inner?.dispose();
       const u = gatherRows(z, seg.visibleChunk());
-      return tf.add(confidenceGate(u, boundaryProb, seg.boundaryMaskTensor()), residual);
+      return tf.add(this.straightThrough ? confidenceGate(u, boundaryProb, seg.boundaryMaskTensor()) : u, residual);
     });
   }
 
