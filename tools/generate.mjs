@@ -93,7 +93,7 @@ async function gradients(out) {
     ignoreAnnotations: true,
     external: ['node-fetch', 'util', 'string_decoder', 'crypto'],
   });
-  writeAtomically(target, `/* tfjs-core's gradient functions (Apache-2.0, Google LLC), bundled by tools/generate.mjs; ${key} */\n${outputFiles[0].text}`);
+  writeAtomically(target, `/*! tfjs-core's gradient functions (Copyright Google LLC, Apache-2.0; see THIRD-PARTY-NOTICES.md), bundled by tools/generate.mjs; ${key} */\n${outputFiles[0].text}`);
   writeAtomically(join(out, 'tfjs-gradients.d.ts'), 'export {};\n');
   console.log(`[generate] ${relative(root, target)} (${statSync(target).size} bytes)`);
 }
