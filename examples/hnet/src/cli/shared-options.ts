@@ -1,0 +1,17 @@
+import { Option, type Command } from 'commander';
+import { BACKEND_NAMES, type BackendName } from '@bytelm/core';
+import { whole } from './values.js';
+
+export type BackendChoice = BackendName | 'auto';
+
+export interface SharedOptions {
+  backend: BackendChoice;
+  seed: number;
+}
+
+/** `--backend` and `--seed`, as every sub-command has them. The backend's name is checked where it starts, so that the message is the same everywhere. */
+export function withSharedOptions(command: Command, defaultBackend: BackendChoice): Command {
+  return command
+    .addOption(new Option('--backend <name>', `${BACKEND_NAMES.join(', ')} or auto (the fastest that starts)`).default(defaultBackend).env('BYTELM_BACKEND'))
+    .option('--seed <number>', 'seed of everything random', whole(0), 0);
+}
