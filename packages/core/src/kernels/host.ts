@@ -21,11 +21,14 @@ const dtypeOf = (a: HostArray) => (a.values instanceof Int32Array ? 'int32' : 'f
 const mapValues = <N extends string, X, Y>(o: { [K in N]?: X }, f: (x: X) => Y) =>
   Object.fromEntries(Object.entries(o).map(([k, v]) => [k, f(v as X)])) as { [K in N]?: Y };
 
+/** Values of a tensor of the cpu backend. */
+export const cpuValues = (backend: KernelBackend, t: TensorInfo) => (backend as unknown as CpuBackend).data.get(t.dataId).values;
+
 /** Loops as kernel of the cpu backend. */
 export function cpuKernel<N extends string, A>(loops: Loops<N, A>): FastKernel<N, A> {
   return ({ inputs, attrs, backend }) => {
-    const cpu = backend as KernelBackend as unknown as CpuBackend;
-    const host = mapValues<N, TensorInfo, HostArray>(inputs, (t) => ({ shape: t.shape, values: cpu.data.get(t.dataId).values }));
+    const cpu = backend as unknown as CpuBackend;
+    const host = mapValues<N, TensorInfo, HostArray>(inputs, (t) => ({ shape: t.shape, values: cpuValues(backend, t) }));
     return loops(host, attrs).map((o) => cpu.makeTensorInfo(o.shape, dtypeOf(o), o.values));
   };
 }

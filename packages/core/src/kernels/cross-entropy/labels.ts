@@ -9,8 +9,17 @@ export interface CrossEntropyAttrs {
   isMean: boolean;
 }
 
+/** Throws for a label that is neither a class nor the ignored one. */
 export function labelOutOfRange(label: number, row: number, classes: number, ignoreIndex: number): never {
   throw new DataError(`[crossEntropy] expected labels from 0 to ${classes - 1} or ${ignoreIndex} (ignored), got ${label} at row ${row}. Hint: do the labels belong to this vocabulary?`);
+}
+
+/** The same check on host values. */
+export function checkHostLabels(labels: ArrayLike<number>, classes: number, ignoreIndex: number): void {
+  for (let r = 0; r < labels.length; r++) {
+    const label = labels[r];
+    if (label !== ignoreIndex && !(label >= 0 && label < classes)) labelOutOfRange(label, r, classes, ignoreIndex);
+  }
 }
 
 /** 1 where the row counts, 0 where its label says to ignore it, (N, 1). */

@@ -1,10 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { defineOp, type OpInputs } from '../../op/define-op.js';
+import { defineOp, type FastKernel, type OpInputs } from '../../op/define-op.js';
+import { cpuValues } from '../host.js';
 import { linearOp } from '../linear/op.js';
 import { matMulOp } from '../mat-mul/op.js';
 import { crossEntropyOp } from './op.js';
-import { rowScale, rowWeights, type CrossEntropyAttrs } from './labels.js';
+import { checkHostLabels, rowScale, rowWeights, type CrossEntropyAttrs } from './labels.js';
 import { logitGradient, reduceLosses, rowLosses } from './portable.js';
+import { wasmLinearCrossEntropy, wasmLinearCrossEntropyGrad } from './wasm.js';
 
 type LinearCrossEntropyInput = 'hidden' | 'weight' | 'labels';
 
@@ -38,6 +40,12 @@ function mapChunks<T extends tf.Tensor | tf.Tensor[]>({ hidden, weight, labels }
   return out;
 }
 
+/** Labels are on the host here, so they are checked; the portable form does the rest. */
+const checkOnCpu: FastKernel<LinearCrossEntropyInput, CrossEntropyAttrs> = ({ inputs: { weight, labels }, attrs, backend }) => {
+  checkHostLabels(cpuValues(backend, labels!), weight!.shape[0], attrs.ignoreIndex);
+  return null;
+};
+
 const isEmpty = (inputs: OpInputs<LinearCrossEntropyInput>) => inputs.labels!.size === 0;
 
 /** hidden (N, D), weight (V, D), labels (N) -> () or (N). */
@@ -51,6 +59,7 @@ export const linearCrossEntropyOp = defineOp<LinearCrossEntropyInput, CrossEntro
   },
   naive: ({ hidden, weight, labels }, attrs) =>
     crossEntropyOp.spec.naive!({ logits: linearOp.spec.naive!({ x: hidden, weight }, {})[0], labels }, attrs),
+  kernels: { cpu: checkOnCpu, wasm: wasmLinearCrossEntropy },
   gradient: ({ dys: [dloss], inputs, attrs }) => {
     const [dh, dw] = linearCrossEntropyGradOp({ ...inputs, dloss }, attrs);
     return { hidden: dh, weight: dw };
@@ -73,4 +82,5 @@ export const linearCrossEntropyGradOp = defineOp<LinearCrossEntropyInput | 'dlos
     });
     return [tf.concat(parts.map(([dh]) => dh), 0), tf.addN(parts.map(([, dw]) => dw))];
   },
+  kernels: { wasm: wasmLinearCrossEntropyGrad },
 });

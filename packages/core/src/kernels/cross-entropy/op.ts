@@ -1,18 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { defineOp } from '../../op/define-op.js';
-import { hostOutput, naiveForm, type Loops } from '../host.js';
-import { labelOutOfRange, type CrossEntropyAttrs } from './labels.js';
+import { cpuKernel, hostOutput, naiveForm, type Loops } from '../host.js';
+import { checkHostLabels, type CrossEntropyAttrs } from './labels.js';
 import { crossEntropyGradient, reduceLosses, rowLosses } from './portable.js';
+import { wasmCrossEntropy, wasmCrossEntropyGrad } from './wasm.js';
 
 const crossEntropyLoops: Loops<'logits' | 'labels', CrossEntropyAttrs> = ({ logits, labels }, { ignoreIndex, zLoss, isMean }) => {
   const [rows, classes] = logits!.shape;
+  checkHostLabels(labels!.values, classes, ignoreIndex);
   const losses = hostOutput([rows]);
   let total = 0;
   let counted = 0;
   for (let r = 0; r < rows; r++) {
     const label = labels!.values[r];
     if (label === ignoreIndex) continue;
-    if (!(label >= 0 && label < classes)) labelOutOfRange(label, r, classes, ignoreIndex);
     const row = logits!.values.subarray(r * classes, (r + 1) * classes);
     const top = Math.max(...row);
     let sum = 0;
@@ -33,6 +34,7 @@ export const crossEntropyOp = defineOp<'logits' | 'labels', CrossEntropyAttrs>({
     labels!.size === 0 ? tf.zeros(attrs.isMean ? [] : [0]) : reduceLosses(rowLosses(logits!, labels!, attrs.zLoss), labels!, attrs),
   ],
   naive: naiveForm(crossEntropyLoops),
+  kernels: { cpu: cpuKernel(crossEntropyLoops), wasm: wasmCrossEntropy },
   gradient: ({ dys: [dloss], inputs: { logits, labels }, attrs }) => ({ logits: crossEntropyGradOp({ logits, labels, dloss }, attrs)[0] }),
 });
 
@@ -41,4 +43,5 @@ export const crossEntropyGradOp = defineOp<'logits' | 'labels' | 'dloss', CrossE
   name: 'CrossEntropyGrad',
   inputs: ['logits', 'labels', 'dloss'],
   portable: ({ logits, labels, dloss }, attrs) => [labels!.size === 0 ? tf.zeros(logits!.shape) : crossEntropyGradient(logits!, labels!, dloss!, attrs)],
+  kernels: { wasm: wasmCrossEntropyGrad },
 });

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { defineOp, type GradientCall, type OpInputs } from '../../op/define-op.js';
 import { flatRows, hostOutput, naiveForm, sizeOf, type Loops } from '../host.js';
 import { matMulOp } from '../mat-mul/op.js';
+import { wasmLinear } from '../mat-mul/wasm.js';
 import { sumRowsOp } from '../rows/sum-rows.js';
 
 export type LinearInput = 'x' | 'weight' | 'bias';
@@ -31,6 +32,7 @@ export const linearOp = defineOp<LinearInput, object>({
   inputs: ['x', 'weight', 'bias'],
   portable,
   naive: naiveForm(linearLoops),
+  kernels: { wasm: wasmLinear },
   gradient,
 });
 

@@ -4,6 +4,7 @@ import { flatRows, naiveForm } from '../host.js';
 import { matMulLoops } from './naive.js';
 import { portableMatMul } from './portable.js';
 import type { MatMulAttrs } from './sizes.js';
+import { wasmMatMul } from './wasm.js';
 
 /** a and b of equal rank, or b 2-D and a not transposed. */
 export const matMulOp = defineOp<'a' | 'b', MatMulAttrs>({
@@ -11,6 +12,7 @@ export const matMulOp = defineOp<'a' | 'b', MatMulAttrs>({
   inputs: ['a', 'b'],
   portable: portableMatMul,
   naive: naiveForm(matMulLoops),
+  kernels: { wasm: wasmMatMul },
   gradient,
 });
 

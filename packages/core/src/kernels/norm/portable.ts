@@ -9,6 +9,10 @@ export interface NormAttrs {
   groupSize: number;
 }
 
+export interface GatedNormAttrs extends NormAttrs {
+  normBeforeGate: boolean;
+}
+
 /** (rows, groups, group size): where the mean is the last axis. */
 function grouped(x: tf.Tensor, groupSize: number): tf.Tensor {
   const width = x.shape[x.rank - 1];

@@ -1,12 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { defineOp } from '../../op/define-op.js';
-import { DataError } from '../../errors.js';
 import { cpuKernel, hostOutput, naiveForm, shapeOf, type Loops } from '../host.js';
+import { idOutOfRange } from './id-check.js';
 import { scatterAddRowsOp } from './op.js';
-
-export function idOutOfRange(id: number, position: number, rows: number): never {
-  throw new DataError(`[embedding] expected ids from 0 to ${rows - 1}, got ${id} at position ${position}. Hint: the table has ${rows} rows; check the tokenizer and the vocabulary size.`);
-}
+import { wasmEmbedding } from './wasm.js';
 
 const embeddingLoops: Loops<'table' | 'ids', object> = ({ table, ids }) => {
   const [rows, width] = table!.shape;
@@ -27,7 +24,7 @@ export const embeddingOp = defineOp<'table' | 'ids', object>({
     return [ids!.size === 0 ? tf.zeros(shape) : tf.reshape(tf.gather(table!, tf.reshape(ids!, [ids!.size])), shape)];
   },
   naive: naiveForm(embeddingLoops),
-  kernels: { cpu: cpuKernel(embeddingLoops) },
+  kernels: { cpu: cpuKernel(embeddingLoops), wasm: wasmEmbedding },
   gradient: ({ dys: [dy], inputs: { table, ids } }) => {
     const [rows, width] = shapeOf(table!);
     const values = tf.reshape(dy, [1, ids!.size, width]);

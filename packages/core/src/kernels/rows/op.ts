@@ -4,6 +4,7 @@ import { cpuKernel, naiveForm, shapeOf } from '../host.js';
 import { matMulOp } from '../mat-mul/op.js';
 import { flatIndices } from './indices.js';
 import { gatherRowsLoops, scatterAddRowsLoops } from './naive.js';
+import { wasmGatherRows, wasmScatterAddRows } from './wasm.js';
 
 /** values (B, L, D), idx (B, L) -> (B, rows, D). */
 export const scatterAddRowsOp: Op<'values' | 'idx', { rows: number }> = defineOp<'values' | 'idx', { rows: number }>({
@@ -11,7 +12,7 @@ export const scatterAddRowsOp: Op<'values' | 'idx', { rows: number }> = defineOp
   inputs: ['values', 'idx'],
   portable: portableScatterAdd,
   naive: naiveForm(scatterAddRowsLoops),
-  kernels: { cpu: cpuKernel(scatterAddRowsLoops) },
+  kernels: { cpu: cpuKernel(scatterAddRowsLoops), wasm: wasmScatterAddRows },
   gradient: ({ dys: [dy], inputs: { idx } }) => ({ values: gatherRowsOp({ x: dy, idx }, {})[0] }),
 });
 
@@ -21,7 +22,7 @@ export const gatherRowsOp: Op<'x' | 'idx', object> = defineOp<'x' | 'idx', objec
   inputs: ['x', 'idx'],
   portable: portableGather,
   naive: naiveForm(gatherRowsLoops),
-  kernels: { cpu: cpuKernel(gatherRowsLoops) },
+  kernels: { cpu: cpuKernel(gatherRowsLoops), wasm: wasmGatherRows },
   gradient: ({ dys: [dy], inputs: { x, idx } }) => ({ x: scatterAddRowsOp({ values: dy, idx }, { rows: shapeOf(x!)[1] })[0] }),
 });
 

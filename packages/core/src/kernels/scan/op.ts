@@ -2,6 +2,7 @@ import { defineOp } from '../../op/define-op.js';
 import { cpuKernel, naiveForm } from '../host.js';
 import { scanGradLoops, scanLoops } from './naive.js';
 import { portableScan, portableScanGrad, type ScanAttrs, type ScanGradInput, type ScanInput } from './portable.js';
+import { wasmScan, wasmScanGrad } from './wasm.js';
 
 /** y (B, L, D), final (B, D). */
 export const scanOp = defineOp<ScanInput, ScanAttrs>({
@@ -9,7 +10,7 @@ export const scanOp = defineOp<ScanInput, ScanAttrs>({
   inputs: ['b', 'a', 'h0', 'lengths', 'documentIds'],
   portable: portableScan,
   naive: naiveForm(scanLoops),
-  kernels: { cpu: cpuKernel(scanLoops) },
+  kernels: { cpu: cpuKernel(scanLoops), wasm: wasmScan },
   saveOutputs: [true, false],
   gradient: ({ dys: [dy, dfinal], inputs: { a, h0, lengths, documentIds }, outputs: [y], attrs }) => {
     const [db, da, dh0] = scanGradOp({ a, y, h0, lengths, documentIds, dy, dfinal }, attrs);
@@ -23,5 +24,5 @@ export const scanGradOp = defineOp<ScanGradInput, ScanAttrs>({
   inputs: ['a', 'y', 'h0', 'lengths', 'documentIds', 'dy', 'dfinal'],
   portable: portableScanGrad,
   naive: naiveForm(scanGradLoops),
-  kernels: { cpu: cpuKernel(scanGradLoops) },
+  kernels: { cpu: cpuKernel(scanGradLoops), wasm: wasmScanGrad },
 });

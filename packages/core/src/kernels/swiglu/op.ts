@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { defineOp } from '../../op/define-op.js';
 import { hostOutput, naiveForm, type Loops } from '../host.js';
+import { wasmSilu, wasmSiluGrad, wasmSwiglu, wasmSwigluGrad } from './wasm.js';
 
 const siluLoops: Loops<'x', object> = ({ x }) => {
   const y = hostOutput(x!.shape);
@@ -26,6 +27,7 @@ export const siluOp = defineOp<'x', object>({
   inputs: ['x'],
   portable: ({ x }) => [tf.mul(x!, tf.sigmoid(x!))],
   naive: naiveForm(siluLoops),
+  kernels: { wasm: wasmSilu },
   gradient: ({ dys: [dy], inputs: { x } }) => ({ x: siluGradOp({ x, dy }, {})[0] }),
 });
 
@@ -33,6 +35,7 @@ export const siluGradOp = defineOp<'x' | 'dy', object>({
   name: 'SiluGrad',
   inputs: ['x', 'dy'],
   portable: ({ x, dy }) => [tf.mul(dy!, siluAndSlope(x!).slope)],
+  kernels: { wasm: wasmSiluGrad },
 });
 
 /** silu(gate) * up, elementwise. */
@@ -41,6 +44,7 @@ export const swigluOp = defineOp<'gate' | 'up', object>({
   inputs: ['gate', 'up'],
   portable: ({ gate, up }) => [tf.mul(tf.mul(gate!, tf.sigmoid(gate!)), up!)],
   naive: naiveForm(swigluLoops),
+  kernels: { wasm: wasmSwiglu },
   gradient: ({ dys: [dy], inputs: { gate, up } }) => {
     const [dgate, dup] = swigluGradOp({ gate, up, dy }, {});
     return { gate: dgate, up: dup };
@@ -55,4 +59,5 @@ export const swigluGradOp = defineOp<'gate' | 'up' | 'dy', object>({
     const { s, slope } = siluAndSlope(gate!);
     return [tf.mul(tf.mul(dy!, up!), slope), tf.mul(dy!, s)];
   },
+  kernels: { wasm: wasmSwigluGrad },
 });
