@@ -3,3 +3,8 @@ export { causalConv1d, causalConv1dStep, type CausalConv1dOptions } from './ops/
 export { ssd, type SsdOptions, type SsdParameters } from './ops/ssd.js';
 export { ssdStep } from './ops/ssd-step.js';
 export { ssdVarlenStates } from './ops/ssd-varlen-states.js';
+// modules
+export { Mamba2, type Mamba2State } from './modules/mamba2.js';
+export { Mamba2Block, type Mamba2BlockConfig, type PositionWise } from './modules/mamba2-block.js';
+// config
+export { resolveMamba2Config, type Mamba2Config, type ResolvedMamba2Config } from './config.js';

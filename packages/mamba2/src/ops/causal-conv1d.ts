@@ -27,7 +27,7 @@ export interface CausalConv1dOptions {
  * @returns `y` (B, L, C); `lastState` (B, K-1, C), the last K-1 inputs, oldest first, also when L < K-1.
  * @throws ShapeError when a tensor does not fit the others.
  */
-export function causalConv1d(x: tf.Tensor, options: CausalConv1dOptions & { returnLastState: false }): { y: tf.Tensor3D };
+export function causalConv1d(x: tf.Tensor, options: CausalConv1dOptions & { returnLastState: boolean }): { y: tf.Tensor3D; lastState?: tf.Tensor3D };
 export function causalConv1d(x: tf.Tensor, options: CausalConv1dOptions): { y: tf.Tensor3D; lastState: tf.Tensor3D };
 export function causalConv1d(x: tf.Tensor, options: CausalConv1dOptions): { y: tf.Tensor3D; lastState?: tf.Tensor3D } {
   const { bias, activation = 'none', initialState, documentIds, lengths, returnLastState = true } = options;

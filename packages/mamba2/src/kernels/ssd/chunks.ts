@@ -111,7 +111,7 @@ export const chunkList = (t: tf.Tensor, c: Chunks): tf.Tensor[] => {
 /** Runs stages 1 to 4 of the chunked algorithm: step sizes and decays, C.B, chunk states, the carry over chunks. */
 export function makeChunks(inputs: { [K in SsdInput]?: tf.Tensor }, attrs: SsdAttrs): Chunks {
   const sizes = ssdSizes(inputs.x!, inputs.B!);
-  const { batch, length, heads, headDim, groups, state } = sizes;
+  const { batch, length, heads, groups } = sizes;
   const chunks = Math.ceil(length / attrs.chunkSize);
   // Equal chunks: 65 positions are 33 + 32, not 64 + 1 padded to 128.
   const size = Math.ceil(length / chunks);
