@@ -1,7 +1,9 @@
 // Makes @tensorflow/tfjs-node usable where its own install script did not run (pnpm does not run it, and its download host is often
 // out of reach): libtensorflow comes out of the PyPI wheel, the binding is compiled from the npm package's sources. Both are kept in
 // the cache and only linked into node_modules, so a fresh install costs nothing.
-// Usage: node tools/setup-tensorflow.mjs      Needs Linux x64, python3 with pip, g++. Exit status 1 with one line why when it can't be done.
+// Usage: node tools/setup-tensorflow.mjs [--if-cached]      Needs Linux x64, python3 with pip, g++.
+//   --if-cached   only links what the cache has, and never fails (after an install)
+// Exit status 1 with one line why when it can't be done.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -17,8 +19,8 @@ const here = fileURLToPath(import.meta.url);
 const require = createRequire(here);
 
 /** Makes sure that tfjs-node loads. Returns what was done; throws `Unavailable`. */
-export function setupTensorflow({ log = (line) => console.log(`[setup-tensorflow] ${line}`) } = {}) {
-  if (loads('@tensorflow/tfjs-node-gpu')) return 'tfjs-node-gpu is installed and loads';
+export function setupTensorflow({ ifCached = false, log = (line) => console.log(`[setup-tensorflow] ${line}`) } = {}) {
+  if (!ifCached && loads('@tensorflow/tfjs-node-gpu')) return 'tfjs-node-gpu is installed and loads';
   let folder;
   try {
     folder = dirname(realpathSync(require.resolve('@tensorflow/tfjs-node/package.json')));
@@ -30,6 +32,7 @@ export function setupTensorflow({ log = (line) => console.log(`[setup-tensorflow
   const binding = join(library, `tfjs_binding-${version}-napi${NAPI}.node`);
   const installed = join(folder, 'lib', `napi-v${NAPI}`, 'tfjs_binding.node');
   if (isOurs(installed, binding, folder)) return 'ready';
+  if (ifCached && !existsSync(binding)) return 'not set up; `pnpm setup` does it';
   if (existsSync(installed) && loads('@tensorflow/tfjs-node')) return 'tfjs-node loads as installed';
 
   if (process.platform !== 'linux' || process.arch !== 'x64') {
@@ -122,11 +125,12 @@ function tryMatMul() {
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === here) {
+  const ifCached = process.argv.includes('--if-cached');
   try {
-    console.log(`[setup-tensorflow] ${setupTensorflow()}`);
+    console.log(`[setup-tensorflow] ${setupTensorflow({ ifCached })}`);
   } catch (e) {
     if (!(e instanceof Unavailable)) throw e;
     console.error(`[setup-tensorflow] not available: ${e.message}`);
-    process.exitCode = 1;
+    process.exitCode = ifCached ? 0 : 1;
   }
 }

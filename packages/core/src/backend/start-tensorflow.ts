@@ -26,11 +26,16 @@ function load(): void {
       tried.push(`${name} is not installed`);
       continue;
     }
+    // Its loader parses the arguments of the whole program, and takes `--dir` or `--build-from-source` of a tool for its own.
+    const { argv } = process;
+    process.argv = argv.slice(0, 2);
     try {
       require(name);
       return;
     } catch (e) {
       tried.push(`${name}: ${firstLine(e).slice(0, 200)}`);
+    } finally {
+      process.argv = argv;
     }
   }
   throw new StartFailure(tried.join('; '), HINT);
