@@ -104,7 +104,7 @@ describe.each(backendsForTest())('attention on %s', (backend) => {
 });
 
 describe('attention refuses', () => {
-  const t = (...shape: number[]) => tf.zeros(shape as [number, number, number, number]);
+  const t = (...shape: number[]) => tf.zeros<tf.Rank.R4>(shape as [number, number, number, number]);
   beforeAll(() => useBackend('cpu'));
   it.each([
     ['head counts that do not divide', () => attention(t(1, 3, 4, 8), { k: t(1, 3, 3, 8), v: t(1, 3, 3, 8) }), /divides the 4/],

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { defineOp, takeRows, type OpInputs } from '@bytelm/core';
 import { attention } from '../../ops/attention.js';
+import { decodeAttentionWasm } from './wasm.js';
 
 export type DecodeInput = 'q' | 'k' | 'v';
 
@@ -28,4 +29,5 @@ export const decodeAttentionOp = defineOp<DecodeInput, DecodeAttrs>({
   name: 'DecodeAttention',
   inputs: ['q', 'k', 'v'],
   portable: decodeAttentionPortable,
+  kernels: { wasm: decodeAttentionWasm },
 });

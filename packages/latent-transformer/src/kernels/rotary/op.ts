@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { defineOp, type Op, type OpInputs } from '@bytelm/core';
+import { rotaryWasm } from './wasm.js';
 
 export interface RotaryAttrs {
   interleaved: boolean;
@@ -46,6 +47,7 @@ export const rotaryOp: Op<RotaryInput, RotaryAttrs> = defineOp<RotaryInput, Rota
   name: 'Rotary',
   inputs: ['x', 'cos', 'sin', 'positions'],
   portable: rotaryPortable,
+  kernels: { wasm: rotaryWasm },
   gradient: ({ dys: [dy], inputs: { cos, sin, positions }, attrs }) => {
     const [dx] = rotaryOp({ x: dy, cos, sin, positions }, { ...attrs, inverse: !attrs.inverse });
     return { x: dx };
