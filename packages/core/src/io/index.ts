@@ -1,7 +1,9 @@
 /** Checkpoints: reading and writing tensors under their published names. */
 export { openBytes, type BytesLike, type ByteSource, type OpenBytesOptions } from './byte-source.js';
-export { bf16ToFloat32, f16ToFloat32, type HostTensor, type ReadOptions, type StoredDtype, type TensorInfo, type TensorSource } from './tensor-source.js';
+export { bf16ToFloat32, f16ToFloat32, type HostTensor, type RawTensor, type ReadOptions, type StoredDtype, type TensorInfo, type TensorSource } from './tensor-source.js';
 export { openSafetensors } from './safetensors.js';
+export { openTorchCheckpoint, type OpenTorchOptions, type TorchCheckpoint } from './torch-checkpoint.js';
+export { openCheckpoint } from './open-checkpoint.js';
 export { saveSafetensors, serializeSafetensors, type SavableTensor, type SavableTensors } from './save-safetensors.js';
 export { writeFileAtomic, type WriteFs } from './write-atomic.js';
 export { mapKeys, type KeyMap, type KeyRule } from './key-map.js';

@@ -10,20 +10,28 @@ export interface TensorInfo {
   shape: readonly number[];
 }
 
-/**
- * Values on the host. Every float format arrives as `float32`, every integer format as `int32`; `packed` is what `halves: 'packed'` gives:
- * two 16-bit floats per int32 word along the last axis, the even one in the low half.
- */
+/** Values on the host, in the formats that backends have: every float format arrives as `float32`, every integer format as `int32`. */
 export interface HostTensor {
-  dtype: 'float32' | 'int32' | 'bool' | 'packed';
-  /** Logical shape, also of packed halves. */
+  dtype: 'float32' | 'int32' | 'bool';
   shape: number[];
   values: Float32Array | Int32Array | Uint8Array;
 }
 
+/** What the special forms of `read` give. */
+export interface RawTensor {
+  /** `packed`: two 16-bit floats per int32 word along the last axis, the even one in the low half. */
+  dtype: 'packed' | 'float64' | 'int64' | 'uint64';
+  /** Logical shape, also of packed halves. */
+  shape: number[];
+  values: Int32Array | Float64Array | BigInt64Array | BigUint64Array;
+}
+
 export interface ReadOptions {
-  /** What to do with F16 and BF16: `float32` (default, exact) or keep them `packed` as int32 words. */
-  halves?: 'float32' | 'packed' | undefined;
+  /**
+   * `packed`: keep F16 and BF16 as they are, two to an int32 word. `exact`: F64, I64 and U64 in their own width. Other formats are not
+   * concerned. By default halves become float32 (exact), F64 is rounded to float32, and 64-bit integers must fit int32.
+   */
+  as?: 'packed' | 'exact' | undefined;
 }
 
 /** A checkpoint opened for reading: only names and shapes are in memory, values are read one tensor at a time. */
@@ -38,7 +46,8 @@ export interface TensorSource {
   /** @throws CheckpointError when there is no such tensor. */
   info(name: string): TensorInfo;
   /** Reads one tensor into memory of its own. @throws CheckpointError naming file and tensor. */
-  read(name: string, options?: ReadOptions): Promise<HostTensor>;
+  read(name: string): Promise<HostTensor>;
+  read(name: string, options: ReadOptions): Promise<HostTensor | RawTensor>;
   close(): Promise<void>;
 }
 
@@ -56,9 +65,11 @@ export function noSuchTensor(file: string, name: string, names: Iterable<string>
  * @param bytes Owned by the result where the format allows it (F32, I32): pass memory of your own.
  * @throws CheckpointError when a 64-bit integer does not fit int32.
  */
-export function decodeValues(bytes: Uint8Array, dtype: StoredDtype, shape: readonly number[], where: string, options: ReadOptions = {}): HostTensor {
+export function decodeValues(bytes: Uint8Array, dtype: StoredDtype, shape: readonly number[], where: string, options: ReadOptions = {}): HostTensor | RawTensor {
   const n = sizeOf(shape);
   const out = (values: HostTensor['values'], kind: HostTensor['dtype']): HostTensor => ({ dtype: kind, shape: [...shape], values });
+  const raw = (values: RawTensor['values'], kind: RawTensor['dtype']): RawTensor => ({ dtype: kind, shape: [...shape], values });
+  const exact = options.as === 'exact';
   const aligned = bytes.byteOffset % DTYPE_BYTES[dtype] === 0 ? bytes : bytes.slice();
   const view = <T>(C: new (buffer: ArrayBuffer, offset: number, length: number) => T): T => new C(aligned.buffer as ArrayBuffer, aligned.byteOffset, n);
   switch (dtype) {
@@ -67,16 +78,17 @@ export function decodeValues(bytes: Uint8Array, dtype: StoredDtype, shape: reado
     case 'I32':
       return out(view(Int32Array), 'int32');
     case 'F64':
-      return out(Float32Array.from(view(Float64Array)), 'float32');
+      return exact ? raw(view(Float64Array), 'float64') : out(Float32Array.from(view(Float64Array)), 'float32');
     case 'F16':
     case 'BF16': {
       const halves = view(Uint16Array);
-      if (options.halves === 'packed') return out(packHalves(halves, shape), 'packed');
+      if (options.as === 'packed') return raw(packHalves(halves, shape), 'packed');
       return out(dtype === 'BF16' ? bf16ToFloat32(halves) : f16ToFloat32(halves), 'float32');
     }
     case 'I64':
+      return exact ? raw(view(BigInt64Array), 'int64') : out(narrow(view(BigInt64Array), where), 'int32');
     case 'U64':
-      return out(narrow(dtype === 'I64' ? view(BigInt64Array) : view(BigUint64Array), where), 'int32');
+      return exact ? raw(view(BigUint64Array), 'uint64') : out(narrow(view(BigUint64Array), where), 'int32');
     case 'U32':
       return out(narrow(view(Uint32Array), where), 'int32');
     case 'I16':
@@ -98,7 +110,7 @@ function narrow(values: ArrayLike<bigint | number>, where: string): Int32Array {
     const v = values[i]!;
     out[i] = Number(v);
     if (v < -2147483648 || v > 2147483647) {
-      throw new CheckpointError(`[read] ${where}: entry ${i} is ${v}, which does not fit int32. Hint: such tensors cannot be used in bytelm.`);
+      throw new CheckpointError(`[read] ${where}: entry ${i} is ${v}, which does not fit int32. Hint: read it with as: 'exact'.`);
     }
   }
   return out;
