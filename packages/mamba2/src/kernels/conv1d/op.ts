@@ -2,12 +2,14 @@ import { defineOp } from '@bytelm/core';
 import { CONV_GRAD_INPUTS, CONV_INPUTS, convGradOutputs, type ConvAttrs, type ConvGradInput, type ConvInput } from './attrs.js';
 import { convGradPortable } from './grad.js';
 import { convPortable } from './portable.js';
+import { convGradWasm, convWasm } from './wasm.js';
 
 /** Gradients of `CausalConv1d` by `x, weight, bias, initialState`, those that were given, in this order. */
 export const convGradOp = defineOp<ConvGradInput, ConvAttrs>({
   name: 'CausalConv1dGrad',
   inputs: CONV_GRAD_INPUTS,
   portable: convGradPortable,
+  kernels: { wasm: convGradWasm },
 });
 
 /** Outputs: y, and the last state when asked for. */
@@ -15,6 +17,7 @@ export const convOp = defineOp<ConvInput, ConvAttrs>({
   name: 'CausalConv1d',
   inputs: CONV_INPUTS,
   portable: convPortable,
+  kernels: { wasm: convWasm },
   gradient: ({ dys: [dy, dState], inputs, attrs }) => {
     const names = convGradOutputs((n) => inputs[n] !== undefined);
     const grads = convGradOp({ ...inputs, dy, dState }, attrs);
