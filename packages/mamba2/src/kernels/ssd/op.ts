@@ -3,12 +3,14 @@ import { SSD_GRAD_INPUTS, SSD_INPUTS, ssdGradOutputs, type SsdAttrs, type SsdGra
 import { ssdGradPortable } from './grad.js';
 import { ssdNaive } from './naive.js';
 import { ssdPortable } from './portable.js';
+import { ssdGradWasm, ssdWasm } from './wasm.js';
 
 /** Gradients of `Ssd` by `x, dt, A, B, C, D, dtBias, initialState`, those that were given, in this order. */
 export const ssdGradOp = defineOp<SsdGradInput, SsdAttrs>({
   name: 'SsdGrad',
   inputs: SSD_GRAD_INPUTS,
   portable: ssdGradPortable,
+  kernels: { wasm: ssdGradWasm },
 });
 
 /** Outputs: y, and the final state when asked for. */
@@ -17,6 +19,7 @@ export const ssdOp = defineOp<SsdInput, SsdAttrs>({
   inputs: SSD_INPUTS,
   portable: ssdPortable,
   naive: ssdNaive,
+  kernels: { wasm: ssdWasm },
   gradient: ({ dys: [dy, dState], inputs, attrs }) => {
     const names = ssdGradOutputs((n) => inputs[n] !== undefined);
     const grads = ssdGradOp({ ...inputs, dy, dState }, attrs);
