@@ -71,7 +71,10 @@ export class KvCache {
     const row = (i: number) => (rows ? rows[i]! : i);
     const count = (i: number) => (counts ? counts[i]! : T);
     let longest = 0;
-    for (let i = 0; i < R; i++) longest = Math.max(longest, state.lengths[row(i)]! + count(i));
+    for (let i = 0; i < R; i++) {
+      checkRow('append', state, row(i));
+      longest = Math.max(longest, state.lengths[row(i)]! + count(i));
+    }
     const room = this.reserve(state, longest);
     const capacity = room.k.shape[1];
     const targets = new Int32Array(R * T).fill(-1);
@@ -84,6 +87,25 @@ export class KvCache {
       room.lengths[b] = start + n;
     }
     return { k: writeRows(room.k, k, targets), v: writeRows(room.v, v, targets), lengths: room.lengths };
+  }
+
+  /**
+   * Room for one more position in each of the rows, for a kernel that writes the slots itself.
+   * @returns per row: its position, the slot to write, and how many slots are filled with it.
+   */
+  claim(state: KvCacheState, rows?: readonly number[]): { state: KvCacheState; positions: Int32Array; slots: Int32Array; counts: Int32Array } {
+    const R = rows?.length ?? state.lengths.length;
+    const positions = new Int32Array(R);
+    let longest = 0;
+    for (let i = 0; i < R; i++) {
+      const row = rows ? rows[i]! : i;
+      checkRow('claim', state, row);
+      positions[i] = state.lengths[row]!++;
+      longest = Math.max(longest, state.lengths[row]!);
+    }
+    const next = this.reserve(state, longest);
+    const capacity = next.k.shape[1];
+    return { state: next, positions, slots: positions.map((p) => p % capacity), counts: positions.map((p) => Math.min(p + 1, capacity)) };
   }
 
   /** Filled slots of a row; they are the first ones. */

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { addRmsNorm, Module, RMSNorm, type AddedPair, type ResidualBlock, type ResidualPair, type Rng, type SequenceContext } from '@bytelm/core';
+import { addRmsNorm, checkShape, Module, RMSNorm, type AddedPair, type ResidualBlock, type ResidualPair, type Rng, type SequenceContext, type WasmHeap } from '@bytelm/core';
+import { inPlaceHeap } from '../kernels/cache-rows.js';
+import { transformerStepWasm } from '../kernels/transformer-step/wasm.js';
 import type { KvCacheState } from '../kv-cache.js';
 import { SelfAttention, type SelfAttentionConfig } from './self-attention.js';
 import { SwiGLU, type SwiGLUOrder } from './swiglu.js';
@@ -59,7 +61,50 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
   }
 
   step(pair: ResidualPair<tf.Tensor2D>, state: KvCacheState, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: KvCacheState } {
-    return this.around(pair, (x) => this.mixer.step(x, state, rows));
+    const heap = inPlaceHeap();
+    return heap ? this.fusedStep(heap, pair, state, rows) : this.around(pair, (x) => this.mixer.step(x, state, rows));
+  }
+
+  /** The same in one call of a wasm kernel. */
+  private fusedStep(heap: WasmHeap, pair: ResidualPair<tf.Tensor2D>, before: KvCacheState, rows: readonly number[] | undefined): AddedPair<tf.Tensor2D> & { state: KvCacheState } {
+    const { mixer, mlp } = this;
+    const R = pair.hidden.shape[0];
+    const expected = rows?.length ?? before.lengths.length;
+    checkShape('TransformerBlock.step', pair.hidden, 'hidden', `(${expected}, ${this.dModel})`, {}, 'float32');
+    if (pair.residual) checkShape('TransformerBlock.step', pair.residual, 'residual', `(${expected}, ${this.dModel})`, {}, 'float32');
+    const { state, positions, slots, counts } = mixer.cache.claim(before, rows);
+    const tables = mixer.rotary?.tables(Math.max(0, ...positions) + 1);
+    const output = () => tf.engine().makeTensorFromTensorInfo(heap.output([R, this.dModel])) as tf.Tensor2D;
+    const out = { hidden: output(), residual: output() };
+    transformerStepWasm(
+      heap,
+      {
+        hidden: pair.hidden,
+        residual: pair.residual,
+        k: state.k,
+        v: state.v,
+        heads: mixer.numHeads,
+        cos: tables?.cos,
+        sin: tables?.sin,
+        interleaved: mixer.rotary?.config.interleaved ?? false,
+        scale: mixer.scale,
+        eps: this.norm1.eps,
+        intermediate: mlp?.dIntermediate ?? 0,
+        gateFirst: mlp?.order === 'gate-value',
+        norm1: this.norm1.weight,
+        qkv: mixer.Wqkv,
+        out: mixer.outProj,
+        norm2: this.norm2?.weight,
+        fc1: mlp?.fc1,
+        fc2: mlp?.fc2,
+        cacheRows: rows ?? positions.map((_, i) => i),
+        positions,
+        slots,
+        counts,
+      },
+      out,
+    );
+    return { ...out, state };
   }
 
   /** Runs a mixer that consumes a state, outside of any `tidy` of ours: the state's tensors must live on. */

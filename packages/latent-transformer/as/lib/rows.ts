@@ -1,0 +1,61 @@
+import { gemm } from '../../../core/as/lib/gemm';
+import { gemvRows } from '../../../core/as/lib/gemv';
+import { hsum4, silu1, silu4 } from '../../../core/as/lib/vec';
+
+// @ts-ignore: decorator
+@inline
+function f(p: usize, i: i32): usize {
+  return p + (<usize>i << 2);
+}
+
+/** Rows from which packing for `gemm` pays. */
+const GEMM_ROWS: i32 = 4;
+
+/** y (R, outs) = x (R, ins) Wᵀ (+ bias). @param gemmScratch GEMM_SCRATCH_BYTES; only used for many rows */
+export function project(rows: i32, outs: i32, ins: i32, w: usize, x: usize, bias: usize, y: usize, gemmScratch: usize): void {
+  if (rows < GEMM_ROWS) {
+    gemvRows(rows, outs, ins, w, ins, x, ins, bias, y, outs, false);
+    return;
+  }
+  if (bias) for (let r = 0; r < rows; r++) memory.copy(f(y, r * outs), bias, <usize>outs << 2);
+  gemm(rows, outs, ins, x, ins, 1, w, 1, ins, y, outs, gemmScratch, bias != 0);
+}
+
+/** sum = hidden (+ residual, 0 = none) and y = sum / sqrt(mean(sum²) + eps) · weight, for R rows of n. */
+export function addNorm(rows: i32, n: i32, hidden: usize, residual: usize, weight: usize, eps: f32, sum: usize, y: usize): void {
+  const body = n & ~3;
+  for (let r = 0; r < rows; r++) {
+    const at = r * n;
+    let squares4 = f32x4.splat(0);
+    for (let i = 0; i < body; i += 4) {
+      let s = v128.load(f(hidden, at + i));
+      if (residual) s = f32x4.add(s, v128.load(f(residual, at + i)));
+      v128.store(f(sum, at + i), s);
+      squares4 = f32x4.add(squares4, f32x4.mul(s, s));
+    }
+    let squares = hsum4(squares4);
+    for (let i = body; i < n; i++) {
+      let s = load<f32>(f(hidden, at + i));
+      if (residual) s += load<f32>(f(residual, at + i));
+      store<f32>(f(sum, at + i), s);
+      squares += s * s;
+    }
+    const scale = <f32>1 / sqrt<f32>(squares / <f32>n + eps);
+    const scale4 = f32x4.splat(scale);
+    for (let i = 0; i < body; i += 4) v128.store(f(y, at + i), f32x4.mul(f32x4.mul(v128.load(f(sum, at + i)), scale4), v128.load(f(weight, i))));
+    for (let i = body; i < n; i++) store<f32>(f(y, at + i), load<f32>(f(sum, at + i)) * scale * load<f32>(f(weight, i)));
+  }
+}
+
+/** y (R, F) = silu(gate) · value, the halves of packed (R, 2F). */
+export function gated(rows: i32, width: i32, packed: usize, gateFirst: bool, y: usize): void {
+  const body = width & ~3;
+  for (let r = 0; r < rows; r++) {
+    const first = f(packed, 2 * r * width), second = f(first, width);
+    const gate = gateFirst ? first : second;
+    const value = gateFirst ? second : first;
+    const out = f(y, r * width);
+    for (let i = 0; i < body; i += 4) v128.store(f(out, i), f32x4.mul(silu4(v128.load(f(gate, i))), v128.load(f(value, i))));
+    for (let i = body; i < width; i++) store<f32>(f(out, i), silu1(load<f32>(f(gate, i))) * load<f32>(f(value, i)));
+  }
+}
