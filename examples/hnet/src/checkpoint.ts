@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigError, DataError, Rng, type SequenceLM } from '@bytelm/core';
-import { loadParameters, openSafetensors, saveSafetensors, stateDict, writeFileAtomic, type TensorSource } from '@bytelm/core/io';
+import { loadParameters, openCheckpoint, saveSafetensors, stateDict, writeFileAtomic, type TensorSource } from '@bytelm/core/io';
 import type { HNetConfig } from './config.js';
 import { createHNet } from './model.js';
 import { HNET_PRESETS } from './presets.js';
@@ -11,13 +11,20 @@ import { readConfigFile } from './read-config.js';
 /** The model that ships with this example. */
 export const TINY_MODEL = fileURLToPath(new URL('../models/tiny', import.meta.url));
 
+interface Weights {
+  label: string;
+  /** Whether they are files here; otherwise opening them goes to the network. */
+  local: boolean;
+  open: () => Promise<TensorSource>;
+}
+
 /** A model by name, before its weights are read. */
 export interface ModelSource {
   /** As the user wrote it. */
   name: string;
   config: HNetConfig;
   /** Where weights are; `null` for a preset without published ones. */
-  weights: { label: string; open: () => Promise<TensorSource> } | null;
+  weights: Weights | null;
   /** Targets it was trained with, where that is known. */
   ratioTargets: number[] | undefined;
 }
@@ -38,16 +45,18 @@ export function findModel(spec: string, configPath?: string): ModelSource {
   const preset = Object.hasOwn(HNET_PRESETS, spec) ? HNET_PRESETS[spec]! : undefined;
   if (preset) {
     const { repo, ratioTargets } = preset;
-    return { name: spec, config: given ?? preset.config, ratioTargets, weights: repo ? { label: repo, open: () => openSafetensors(repo) } : null };
+    return { name: spec, config: given ?? preset.config, ratioTargets, weights: repo ? hub(repo) : null };
   }
   if (/^[\w.-]+\/[\w.-]+$/.test(spec) && !spec.startsWith('.')) {
     const known = Object.values(HNET_PRESETS).find((p) => p.repo === spec);
     const config = given ?? known?.config;
     if (!config) throw new ConfigError(`[model] ${spec}: there is no such folder here, and no configuration of that Hugging Face repository is known. Hint: add --config FILE.`);
-    return { name: spec, config, ratioTargets: known?.ratioTargets, weights: { label: spec, open: () => openSafetensors(spec) } };
+    return { name: spec, config, ratioTargets: known?.ratioTargets, weights: hub(spec) };
   }
   throw new ConfigError(`[model] ${spec}: expected a folder, a file, a preset or a Hugging Face id, found none of them. Hint: presets are ${Object.keys(HNET_PRESETS).join(', ')}.`);
 }
+
+const hub = (id: string): Weights => ({ label: id, local: false, open: () => openCheckpoint(id) });
 
 function fromFolder(folder: string, given: HNetConfig | undefined): ModelSource {
   const path = join(folder, 'config.json');
@@ -56,14 +65,14 @@ function fromFolder(folder: string, given: HNetConfig | undefined): ModelSource 
   const config = given ?? (existsSync(path) ? readConfigFile(path) : presetOf(file)?.config);
   if (!config) throw new DataError(`[model] ${path}: expected a configuration, the file is not there. Hint: add --config FILE.`);
   const weights = join(folder, file);
-  return { name: folder, config, ratioTargets: trainedTargets(folder) ?? presetOf(file)?.ratioTargets, weights: { label: weights, open: () => openSafetensors(weights) } };
+  return { name: folder, config, ratioTargets: trainedTargets(folder) ?? presetOf(file)?.ratioTargets, weights: { label: weights, local: true, open: () => openCheckpoint(weights) } };
 }
 
 function fromFile(file: string, given: HNetConfig | undefined): ModelSource {
   const beside = join(dirname(file), 'config.json');
   const config = given ?? (existsSync(beside) ? readConfigFile(beside) : presetOf(file)?.config);
   if (!config) throw new DataError(`[model] ${file}: expected ${beside}, or the name of a published model. Hint: add --config FILE.`);
-  return { name: file, config, ratioTargets: trainedTargets(dirname(file)) ?? presetOf(file)?.ratioTargets, weights: { label: file, open: () => openSafetensors(file) } };
+  return { name: file, config, ratioTargets: trainedTargets(dirname(file)) ?? presetOf(file)?.ratioTargets, weights: { label: file, local: true, open: () => openCheckpoint(file) } };
 }
 
 /** Published files are named after their model: `hnet_1stage_L.pt`. */

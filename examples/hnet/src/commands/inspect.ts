@@ -1,0 +1,93 @@
+import type { Command } from 'commander';
+import { CheckpointError, ConfigError } from '@bytelm/core';
+import { loadModel, type ModelSource } from '../checkpoint.js';
+import { compact, count } from '../cli/format.js';
+import { sourceOf, withModelOptions, type ModelOptions } from '../cli/model-options.js';
+import { withSharedOptions } from '../cli/shared-options.js';
+import { startBackend } from '../cli/start.js';
+import { numberList } from '../cli/values.js';
+import { inspectCheckpoint, inspectConfig, type CheckpointReport, type ModelReport } from '../inspect-model.js';
+import { HNET_PRESETS } from '../presets.js';
+
+interface InspectOptions extends ModelOptions {
+  positionsPerChunk?: number[];
+  load?: boolean;
+  json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  hnet inspect                         the model that comes with this example
+  hnet inspect hnet_2stage_XL          a preset: nothing is downloaded
+  hnet inspect runs/demo --load        also read every value and check it
+
+Presets:
+${Object.entries(HNET_PRESETS).map(([name, p]) => `  ${name.padEnd(24)} ${p.description}`).join('\n')}`;
+
+/** `hnet inspect` */
+export function addInspectCommand(program: Command): void {
+  const command = program.command('inspect').description('configuration, parameters, tensors and cost of a model').argument('[model]', 'the same as --model').addHelpText('after', EXAMPLES);
+  withModelOptions(command)
+    .option('--positions-per-chunk <list>', 'measured values to count FLOPs with, outermost stage first (default: what the model was trained towards)', numberList)
+    .option('--load', 'start the backend, read all values and check that they are finite')
+    .option('--json', 'print everything as JSON');
+  withSharedOptions(command, 'wasm').action(run);
+}
+
+async function run(model: string | undefined, options: InspectOptions): Promise<void> {
+  if (model !== undefined && options.model !== undefined) throw new ConfigError('[inspect] expected the model once, got an argument and --model.');
+  const source = sourceOf({ ...options, ...(model !== undefined && { model }) });
+  const stages = source.config.d_model.length - 1;
+  if (options.positionsPerChunk && options.positionsPerChunk.length !== stages) throw new ConfigError(`[inspect] --positions-per-chunk: expected ${stages} numbers, got ${options.positionsPerChunk.length}.`);
+  const report = inspectConfig(source, options.positionsPerChunk);
+  const problems = await addCheckpoint(report, source, options);
+  process.stdout.write(options.json ? `${JSON.stringify(report, null, 1)}\n` : `${reportText(report)}\n`);
+  if (problems) throw problems;
+}
+
+/** Contents of the weights that are on this machine; a preset's published weights are not fetched for a look. */
+async function addCheckpoint(report: ModelReport, source: ModelSource, options: InspectOptions): Promise<Error | undefined> {
+  if (!source.weights?.local) return undefined;
+  const weights = await source.weights.open();
+  try {
+    report.checkpoint = inspectCheckpoint(weights, source.config);
+  } finally {
+    await weights.close();
+  }
+  const { missing, unexpected, wrongShape, file } = report.checkpoint;
+  if (missing.length + unexpected.length + wrongShape.length) {
+    return new CheckpointError(`[inspect] ${file}: ${missing.length} missing, ${unexpected.length} unexpected, ${wrongShape.length} wrong shape. Hint: the configuration belongs to another file.`);
+  }
+  if (options.load) {
+    await startBackend(options.backend);
+    (await loadModel(source)).dispose();
+    process.stderr.write('all values were read and are finite\n');
+  }
+  return undefined;
+}
+
+function reportText(report: ModelReport): string {
+  const { config, stages, flopsPerByte: flops } = report;
+  return [
+    `model: ${report.model}`,
+    `arch_layout: ${JSON.stringify(config.arch_layout)}`,
+    `parameters: ${count(report.parameters)} in ${report.tensors.length} tensors`,
+    ...stages.map((s, i) => `  stage ${i}: width ${s.width}, ${count(s.parameters)} parameters, learning rate x ${s.lrMultiplier.toFixed(3)}`),
+    `FLOPs per byte (at ${report.positionsPerChunk.length ? `${report.positionsPerChunk.join(' x ')} positions per chunk` : 'one position a byte'}, windows of 512 bytes): ` +
+      `${compact(flops.forward)} forward, ${compact(flops.training)} training, ${compact(flops.decoding)} decoding`,
+    ...(report.checkpoint ? checkpointText(report.checkpoint) : ['weights: none here']),
+    'tensors:',
+    ...report.tensors.map((t) => `  ${t.name} (${t.shape.join(', ')})`),
+  ].join('\n');
+}
+
+function checkpointText(c: CheckpointReport): string[] {
+  const kinds = Object.entries(c.dtypes).map(([dtype, n]) => `${n} ${dtype}`);
+  const metadata = Object.entries(c.metadata).map(([k, v]) => `${k}=${v}`);
+  return [
+    `weights: ${c.file}: ${c.tensors} tensors (${kinds.join(', ')}), ${count(c.values)} values${metadata.length ? `, ${metadata.join(', ')}` : ''}`,
+    ...c.missing.map((n) => `  missing: ${n}`),
+    ...c.unexpected.map((n) => `  unexpected: ${n}`),
+    ...c.wrongShape.map((w) => `  wrong shape: ${w.name} file (${w.file.join(', ')}) vs model (${w.model.join(', ')})`),
+  ];
+}
