@@ -113,11 +113,10 @@ describe.each(backendsForTest())('implementations agree on %s', (backend) => {
   const others: KernelPolicy[] = backend === 'webgpu' ? ['portable'] : ['portable', 'naive'];
   it.each(Object.keys(cases))('%s', async (name) => {
     for (const n of sizes) {
-      const one = tf.tidy(() => {
-        const { inputs, f } = cases[name](n);
-        inputs.forEach((x) => tf.keep(x));
-        return { inputs, f };
-      });
+      tf.engine().startScope();
+      const one = cases[name](n);
+      one.inputs.forEach((x) => tf.keep(x));
+      tf.engine().endScope();
       await expectNoLeak(async () => {
         const kernels = outputsAndGradients('auto', one);
         for (const policy of others) {

@@ -1,4 +1,5 @@
 import binary from '../../generated/adamw.wasm.js';
+import type { KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import { wasmKernel } from '../../op/wasm-kernel.js';
 import { sizeOf } from '../host.js';
 import { adamwFactors, type AdamWAttrs, type AdamWInput } from './portable.js';
@@ -8,12 +9,35 @@ interface AdamWLib {
   sumSquares(x: number, base: number, out: number, n: number): void;
 }
 
+/** The part of tfjs' wasm backend that keeps its table of tensors. */
+interface TensorTable {
+  dataIdMap: { get(id: object): { id: number; memoryOffset: number } };
+  wasm: { tfjs?: { registerTensor?(id: number, size: number, offset: number): void; disposeData?(id: number): void } };
+}
+
+/**
+ * Tells tfjs that a tensor's values have changed: it keeps packed copies of what its own matMul and conv once read, by tensor id, until the
+ * tensor is disposed. Taking it off the table (which frees no memory) and back on drops them.
+ */
+function forgetCopies(backend: KernelBackend, t: TensorInfo): void {
+  const { dataIdMap, wasm } = backend as unknown as TensorTable;
+  const { id, memoryOffset } = dataIdMap.get(t.dataId);
+  wasm.tfjs!.disposeData!(id);
+  wasm.tfjs!.registerTensor!(id, sizeOf(t.shape), memoryOffset);
+}
+
+const canForget = (backend: KernelBackend): boolean => {
+  const { tfjs } = (backend as unknown as TensorTable).wasm;
+  return typeof tfjs?.disposeData === 'function' && typeof tfjs.registerTensor === 'function';
+};
+
 /** Updates param, m and v in place and returns nothing; declines when a clone shares their data. */
 export const adamwWasm = wasmKernel<AdamWInput, AdamWAttrs, AdamWLib>(binary, ({ inputs: { param, m, v, grad, scale }, attrs, backend, heap, lib }) => {
-  if ([param!, m!, v!].some((t) => backend.refCount(t.dataId) !== 1)) return null;
+  if (!canForget(backend) || [param!, m!, v!].some((t) => backend.refCount(t.dataId) !== 1)) return null;
   const { keep, rate, root } = adamwFactors(attrs);
   const at = heap.offset;
   lib.adamw(at(param), at(m), at(v), at(grad), at(scale), sizeOf(param!.shape), keep, attrs.beta1, attrs.beta2, rate, root, attrs.eps);
+  forgetCopies(backend, param!);
   return [];
 });
 

@@ -1,0 +1,1 @@
+export function leafProblems(bytes: Uint8Array): string[];
