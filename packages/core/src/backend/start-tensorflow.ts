@@ -1,3 +1,4 @@
+import * as tf from '@tensorflow/tfjs-core';
 import { firstLine, isNode, nodeRequire } from './environment.js';
 import { type StartedBackend, StartFailure } from './info.js';
 import { runningBackend } from './register.js';
@@ -14,6 +15,8 @@ export async function startTensorflow(): Promise<StartedBackend> {
   return { device: `TensorFlow ${backend?.binding?.TF_Version ?? ''} on ${onGpu ? 'CUDA' : 'CPU'}`.replace('  ', ' '), features: onGpu ? ['cuda'] : [] };
 }
 
+const registered = (): string[] => tf.getKernelsForBackend('tensorflow').map((k) => k.kernelName);
+
 function load(): void {
   const require = nodeRequire();
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
@@ -28,12 +31,15 @@ function load(): void {
     }
     // Its loader parses the arguments of the whole program, and takes `--dir` or `--build-from-source` of a tool for its own.
     const { argv } = process;
+    const before = new Set(registered());
     process.argv = argv.slice(0, 2);
     try {
       require(name);
       return;
     } catch (e) {
       tried.push(`${name}: ${firstLine(e).slice(0, 200)}`);
+      // It registers its kernels before it looks for the library: left in place, each would be a warning when the next package registers its own.
+      for (const name of registered()) if (!before.has(name)) tf.unregisterKernel(name, 'tensorflow');
     } finally {
       process.argv = argv;
     }
