@@ -67,6 +67,17 @@ describe.each(backendsForTest())('AdamW on %s', (backend) => {
     optimizer.dispose();
   });
 
+  it("the backend's own matMul sees the new values", async () => {
+    const w = parameter(tf.ones([2, 2]));
+    const x = tf.ones([1, 2]) as tf.Tensor2D;
+    await expectClose(tf.matMul(x, w as tf.Tensor2D), [2, 2]);
+    const optimizer = new AdamW([{ params: new Map([['w', w as tf.Variable]]), weightDecay: 0 }]);
+    optimizer.apply(new Map([['w', tf.ones([2, 2])]]), { lr: 0.5 });
+    await expectClose(tf.matMul(x, w as tf.Tensor2D), [1, 1]);
+    w.dispose();
+    await expectClose(tf.matMul(x, tf.fill([2, 2], 3) as tf.Tensor2D), [6, 6]);
+  });
+
   it('updates a tied parameter once, and leaves one without gradient alone', async () => {
     const p = tf.variable(tf.ones([3]));
     const q = tf.variable(tf.ones([3]));

@@ -1,7 +1,7 @@
 import { Rng } from '../rng.js';
 
 /**
- * A seeded order of 0..size−1 that needs no memory: a four-round Feistel network over the next even power of two, walked until it lands
+ * A seeded order of 0..size−1 that needs no memory: an eight-round Feistel network over the next even power of two, walked until it lands
  * inside. `at(i)` is the i-th element.
  */
 export class Permutation {
@@ -15,7 +15,7 @@ export class Permutation {
     let half = 1;
     while (2 ** (2 * half) < size) half++;
     this.half = half;
-    this.keys = Uint32Array.from({ length: 4 }, () => rng.nextUint32());
+    this.keys = Uint32Array.from({ length: 8 }, () => rng.nextUint32());
   }
 
   at(index: number): number {
