@@ -5,8 +5,8 @@ import { spawnSync } from 'node:child_process';
 export class Unavailable extends Error {}
 
 /** Does a program of this name start? */
-export function has(program, args = ['--version']) {
-  return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
+export function has(program, args = ['--version'], env = process.env) {
+  return spawnSync(program, args, { stdio: 'ignore', env }).status === 0;
 }
 
 /**

@@ -1,9 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { MaybePromise } from '../contracts/index.js';
 
-/** Whether `tensor.dataSync()` works on the active backend. tfjs reads WebGPU memory synchronously through a canvas, which Node has not. */
+/**
+ * Whether `tensor.dataSync()` can be relied on with the active backend: not on WebGPU. tfjs reads its memory synchronously through a
+ * canvas; Node has none, and in headless Chromium on a software adapter the attempt loses the device and gives zeros.
+ */
 export function canReadSync(): boolean {
-  return tf.getBackend() !== 'webgpu' || typeof OffscreenCanvas !== 'undefined';
+  return tf.getBackend() !== 'webgpu';
 }
 
 /** The values of a tensor: at once where the backend can, else a promise of them. Does not dispose the tensor. */

@@ -13,7 +13,7 @@ export interface BackendInfo {
   readonly limits: Readonly<Record<string, number>>;
   /** WebGPU features of the device (`shader-f16`, `subgroups`, …), `simd`/`threads` for wasm, `cuda` for TensorFlow on a GPU. */
   readonly features: readonly string[];
-  /** Whether `tensor.dataSync()` works here: not on WebGPU in Node. */
+  /** Whether `tensor.dataSync()` can be relied on here: not on WebGPU. */
   readonly canReadSync: boolean;
 }
 
