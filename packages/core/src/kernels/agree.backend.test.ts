@@ -122,7 +122,7 @@ describe.each(backendsForTest())('implementations agree on %s', (backend) => {
         for (const policy of others) {
           const reference = outputsAndGradients(policy, one);
           for (const [i, expected] of reference.entries()) {
-            const scale = (await expected.data()).reduce((m: number, v: number) => Math.max(m, Math.abs(v)), 0);
+            const scale = Float32Array.from(await expected.data()).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
             await expectClose(kernels[i], expected, { atol: 1e-6 + 1e-5 * scale, rtol: 1e-5, name: `${name}, size ${n}, ${policy}, tensor ${i}` });
           }
           tf.dispose(reference);

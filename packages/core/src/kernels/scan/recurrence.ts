@@ -2,8 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { shapeOf } from '../host.js';
 import { matMulOp } from '../mat-mul/op.js';
 
-/** Steps that one matrix product covers. */
-const CHUNK = 64;
+/** Steps that one matrix product covers: cumprod is slow on `tensorflow` (30 ns an element), so the matrices are kept small. */
+const CHUNK = 32;
 
 /**
  * h_t = a_t h_{t-1} + b_t out of a few large tfjs ops; with `reverse` h_t = a_t h_{t+1} + b_t. No division and no logarithm of `a`,
@@ -16,8 +16,8 @@ export function recurrence(b: tf.Tensor, a: tf.Tensor, h0: tf.Tensor | undefined
 }
 
 /**
- * One factor per step for all channels: blocks of 64 steps are products with the (64, 64) matrix of decays
- * M[t, j] = a_{j+1} ... a_t, and the blocks' last states are the same recurrence again, 64 times shorter.
+ * One factor per step for all channels: blocks of 32 steps are products with the (32, 32) matrix of decays
+ * M[t, j] = a_{j+1} ... a_t, and the blocks' last states are the same recurrence again, 32 times shorter.
  */
 function sharedFactor(b: tf.Tensor, a: tf.Tensor, h0: tf.Tensor | undefined, reverse: boolean): tf.Tensor {
   const [batch, length, width] = shapeOf(b);
@@ -76,9 +76,11 @@ function ownFactor(b: tf.Tensor, a: tf.Tensor, h0: tf.Tensor | undefined, revers
     const edge = tf.fill([batch, by, width], fill);
     return tf.concat(reverse ? [kept, edge] : [edge, kept], 1);
   };
-  let [h, p] = [b, a];
+  let [h, p] = [tf.clone(b), tf.clone(a)];
   for (let by = 1; by < length; by *= 2) {
+    const last = [h, p];
     [h, p] = tf.tidy(() => [tf.add(h, tf.mul(p, back(h, by, 0))), tf.mul(p, back(p, by, 1))]);
+    tf.dispose(last);
   }
-  return h0 ? tf.add(h, tf.mul(p, tf.reshape(h0, [batch, 1, width]))) : tf.add(h, 0);
+  return h0 ? tf.add(h, tf.mul(p, tf.reshape(h0, [batch, 1, width]))) : h;
 }

@@ -27,8 +27,9 @@ function edges(ids: tf.Tensor, num: number, mode: 'first' | 'last'): tf.Tensor {
 /** Running maximum inside each segment in log2(L) rounds: rows of a segment are adjacent, so its last row ends up with the whole. */
 function runningMax(x: tf.Tensor, ids: tf.Tensor): tf.Tensor {
   const [batch, length, width] = shapeOf(x);
-  let best = x;
+  let best = tf.clone(x);
   for (let by = 1; by < length; by *= 2) {
+    const last = best;
     best = tf.tidy(() => {
       const rest = length - by;
       const earlier = tf.slice(best, [0, 0, 0], [batch, rest, width]);
@@ -37,6 +38,7 @@ function runningMax(x: tf.Tensor, ids: tf.Tensor): tf.Tensor {
       const joined = tf.where(isSame, tf.maximum(earlier, later), later);
       return tf.concat([tf.slice(best, [0, 0, 0], [batch, by, width]), joined], 1);
     });
+    last.dispose();
   }
   return best;
 }
