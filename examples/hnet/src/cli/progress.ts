@@ -49,6 +49,8 @@ class Pace {
   }
 }
 
+const leftText = (seconds: number): string => (Number.isFinite(seconds) ? ` · ${duration(seconds)} left` : '');
+
 class Bar implements Progress {
   private readonly bar: SingleBar;
   private readonly pace: Pace;
@@ -58,14 +60,14 @@ class Bar implements Progress {
     private readonly stream: NodeJS.WriteStream,
   ) {
     this.pace = new Pace(total, start);
-    const format = `{bar} ${unit} {value}/{total} · {detail} · {left} left`;
+    const format = `{bar} ${unit} {value}/{total} · {detail}{left}`;
     // `noTTYOutput` stays off: Lines does that better. Raw mode would swallow Ctrl-C.
     this.bar = new SingleBar({ format, stream, hideCursor: true, barsize: 20, barCompleteChar: '█', barIncompleteChar: '░', linewrap: false, gracefulExit: false });
-    this.bar.start(total, start, { detail: '', left: '?' });
+    this.bar.start(total, start, { detail: 'starting', left: '' });
   }
 
   update(done: number, detail: string): void {
-    this.bar.update(done, { detail, left: duration(this.pace.left(done)) });
+    this.bar.update(done, { detail, left: leftText(this.pace.left(done)) });
   }
 
   log(line: string): void {
@@ -94,9 +96,9 @@ class Lines implements Progress {
   update(done: number, detail: string): void {
     const { unit, total } = this.options;
     const left = this.pace.left(done);
-    this.last = `${unit} ${done}/${total} · ${detail} · ${duration(left)} left`;
+    this.last = `${unit} ${done}/${total} · ${detail}${leftText(left)}`;
     const now = performance.now();
-    if (now - this.shown >= this.interval || done >= total) this.flush(now);
+    if (now - this.shown >= this.interval) this.flush(now);
   }
 
   private flush(now: number): void {
