@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { byteCells, chunksAnsi, chunksJson, chunksPage, chunksSummary, summarize, type ChunkRow } from './index.js';
+import { byteCells, chunksAnsi, chunksJson, chunksPage, chunksSummary, lossCurveSvg, summarize, type ChunkRow } from './index.js';
 
 const bytesOf = (text: string) => [...new TextEncoder().encode(text)];
 /** A row whose stage s has boundaries at the given positions of that stage. */
@@ -106,5 +106,27 @@ describe('chunksPage', () => {
 
   it('draws an empty list of rows', () => {
     expect(chunksPage({ title: 't', rows: [] })).toContain('<h1>t</h1>');
+  });
+});
+
+describe('lossCurveSvg', () => {
+  const log = [
+    { type: 'start', step: 0 },
+    ...Array.from({ length: 1000 }, (_, i) => ({ type: 'step', step: i + 1, loss: 9, crossEntropy: Math.LN2 * (2 + 6 / (i + 1)) })),
+    { type: 'evaluation', step: 500, bitsPerByte: 2.25 },
+    { type: 'evaluation', step: 1000, bitsPerByte: 2.125 },
+  ];
+
+  it('draws training and held-out loss as one SVG that loads nothing', async () => {
+    const svg = await lossCurveSvg(log, { title: 'a run' });
+    expect(svg).toMatch(/^<svg/);
+    for (const text of ['a run', 'bits per byte', 'optimizer step', 'training text', 'held-out text']) expect(svg).toContain(text);
+    expect(svg.match(/<(image|script|link|use)/g)).toBeNull();
+    // Held-out dots say what they are to a screen reader.
+    expect(svg).toContain('bits per byte: 2.125');
+  });
+
+  it('refuses a log without losses', async () => {
+    await expect(Promise.resolve().then(() => lossCurveSvg([{ type: 'start' }]))).rejects.toThrow("no line of type 'step' or 'evaluation'");
   });
 });
