@@ -45,7 +45,7 @@ function dot4(ins: i32, w: usize, ws: usize, x: usize, bias: usize, y: usize, ac
 
 /**
  * y[r, o] = sum_k x[r, k] W[o, k] (+ bias[o]) (+ y[r, o] when `accumulate`) for a few rows r: each weight row is read once.
- * Faster than `gemm` for up to 3 rows.
+ * Faster than `gemm` for up to about 6 rows.
  *
  * @param wrs, xrs, yrs row strides in elements; W is (outs, ins) row-major. @param bias 0 = none
  */
