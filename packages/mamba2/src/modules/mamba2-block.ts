@@ -72,11 +72,11 @@ export class Mamba2Block extends Module implements ResidualBlock<Mamba2State> {
   }
 
   step(pair: ResidualPair<tf.Tensor2D>, state: Mamba2State, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: Mamba2State } {
-    return tidy(() => {
-      const { normed, sum } = this.addNorm(pair, this.norm1);
-      const { y, state: next } = this.mixer.step(normed, state, rows);
-      return { ...this.second({ hidden: y, residual: sum }), state: next };
-    });
+    const { y, sum, state: next } = this.mixer.stepBlock({ ...pair, norm: this.norm1 }, state, rows);
+    if (!this.mlp) return { hidden: y, residual: sum!, state: next };
+    const out = tidy(() => this.second({ hidden: y, residual: sum! }));
+    tf.dispose([y, sum!]);
+    return { ...out, state: next };
   }
 
   private addNorm<T extends tf.Tensor>({ hidden, residual }: ResidualPair<T>, weight: tf.Variable): { normed: T; sum: T } {

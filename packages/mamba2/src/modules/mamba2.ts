@@ -1,8 +1,19 @@
-import { checkShape, linear, Module, putRows, rmsNormGated, silu, takeRows, type Rng, type SequenceContext, type SequenceModel } from '@bytelm/core';
+import {
+  checkShape,
+  linear,
+  Module,
+  rmsNormGated,
+  ShapeError,
+  silu,
+  type ResidualPair,
+  type Rng,
+  type SequenceContext,
+  type SequenceModel,
+} from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { resolveMamba2Config, type Mamba2Config, type ResolvedMamba2Config } from '../config.js';
-import { causalConv1d, causalConv1dStep } from '../ops/causal-conv1d.js';
-import { ssdStep } from '../ops/ssd-step.js';
+import { stepOp } from '../kernels/step/op.js';
+import { causalConv1d } from '../ops/causal-conv1d.js';
 import { ssd } from '../ops/ssd.js';
 import { initialALog, initialDtBias, initialLinear, initialUniform } from './initial.js';
 
@@ -72,13 +83,53 @@ export class Mamba2 extends Module implements SequenceModel<Mamba2State> {
   }
 
   step(u: tf.Tensor2D, state: Mamba2State, rows?: readonly number[]): { y: tf.Tensor2D; state: Mamba2State } {
-    const out = tf.tidy(() => {
-      const own = { conv: takeRows(state.conv, rows), ssm: takeRows(state.ssm, rows) };
-      const { y, conv, ssm } = this.stepRows(u, own);
-      return { y, conv: putRows(state.conv, rows, conv), ssm: putRows(state.ssm, rows, ssm) };
-    });
+    const { y, state: next } = this.stepBlock({ hidden: u }, state, rows);
+    return { y, state: next };
+  }
+
+  /** One position of a whole pre-norm block: `sum` = hidden (+ residual), y = mixer(rmsNorm(sum; norm)). Without `norm`: of the mixer alone. */
+  stepBlock(
+    { hidden, residual, norm }: ResidualPair<tf.Tensor2D> & { norm?: tf.Tensor | undefined },
+    state: Mamba2State,
+    rows?: readonly number[],
+  ): { y: tf.Tensor2D; sum?: tf.Tensor2D | undefined; state: Mamba2State } {
+    this.checkStep(hidden, state, rows);
+    const [y, ...rest] = stepOp(
+      {
+        hidden,
+        residual,
+        norm,
+        conv: state.conv,
+        ssm: state.ssm,
+        inProj: this.inProj,
+        inBias: this.inProjBias,
+        convWeight: this.convWeight,
+        convBias: this.convBias,
+        dtBias: this.dtBias,
+        aLog: this.aLog,
+        D: this.D,
+        gateWeight: this.normWeight,
+        outProj: this.outProj,
+        outBias: this.outProjBias,
+      },
+      { config: this.config, rows },
+    ) as [tf.Tensor2D, ...tf.Tensor[]];
+    const sum = norm ? (rest.shift() as tf.Tensor2D) : undefined;
+    const [conv, ssm] = rest as [tf.Tensor3D?, tf.Tensor4D?];
+    if (!conv || !ssm) return { y, sum, state };
     tf.dispose([state.conv, state.ssm]);
-    return { y: out.y, state: { conv: out.conv, ssm: out.ssm } };
+    return { y, sum, state: { conv, ssm } };
+  }
+
+  private checkStep(u: tf.Tensor, { conv }: Mamba2State, rows?: readonly number[]): void {
+    const batch = conv.shape[0];
+    const R = rows ? rows.length : batch;
+    if (u.shape.length !== 2 || u.shape[0] !== R || u.shape[1] !== this.dModel || R === 0) {
+      throw new ShapeError(`[Mamba2.step] \`x\`: expected shape (R, D) = (${R}, ${this.dModel}) with at least one row, got (${u.shape.join(', ')}).`);
+    }
+    if (rows?.some((r, i) => !(r >= 0 && r < batch) || (i > 0 && r <= rows[i - 1]!))) {
+      throw new ShapeError(`[Mamba2.step] \`rows\`: expected ascending rows of a state of ${batch}, got [${rows.join(', ')}].`);
+    }
   }
 
   private run(u: tf.Tensor3D, ctx: SequenceContext, state?: Mamba2State): { y: tf.Tensor3D; state?: Mamba2State } {
@@ -117,28 +168,6 @@ export class Mamba2 extends Module implements SequenceModel<Mamba2State> {
       const y = this.finish(tf.reshape(scan.y, [batch, length, c.dSsm]), z, mlpGate, mlp) as tf.Tensor3D;
       return state ? { y, state: { conv: conv.lastState!, ssm: scan.finalState! } } : { y };
     });
-  }
-
-  private stepRows(u: tf.Tensor2D, state: Mamba2State): Mamba2State & { y: tf.Tensor2D } {
-    const c = this.config;
-    checkShape('Mamba2', u, 'u', `(R, ${c.dModel})`, { R: state.conv.shape[0] });
-    const rows = u.shape[0];
-    const { mlpGate, mlp, z, xBC, dt } = this.project(u);
-    const conv = causalConv1dStep(xBC, { weight: this.convWeight, bias: this.convBias, activation: 'silu', state: state.conv });
-    const { x, B, C } = this.splitConv(conv.y);
-    const scan = ssdStep(tf.reshape(x, [rows, c.numHeads, c.headDim]), {
-      dt,
-      A: this.A(),
-      B: tf.reshape(B, [rows, c.numGroups, c.dState]),
-      C: tf.reshape(C, [rows, c.numGroups, c.dState]),
-      D: this.skip(),
-      dtBias: this.dtBias,
-      dtSoftplus: true,
-      dtLimit: c.dtLimit,
-      state: state.ssm,
-    });
-    const y = this.finish(tf.reshape(scan.y, [rows, c.dSsm]), z, mlpGate, mlp) as tf.Tensor2D;
-    return { y, conv: conv.state, ssm: scan.state };
   }
 
   private project(u: tf.Tensor) {
