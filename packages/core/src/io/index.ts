@@ -4,6 +4,8 @@ export { bf16ToFloat32, f16ToFloat32, type HostTensor, type RawTensor, type Read
 export { openSafetensors } from './safetensors.js';
 export { openTorchCheckpoint, type OpenTorchOptions, type TorchCheckpoint } from './torch-checkpoint.js';
 export { openCheckpoint } from './open-checkpoint.js';
+export { openPretrained, type PretrainedFiles, type PretrainedOptions } from './pretrained.js';
+export { parseConfig } from './config-json.js';
 export { saveSafetensors, serializeSafetensors, type SavableTensor, type SavableTensors } from './save-safetensors.js';
 export { writeFileAtomic, type WriteFs } from './write-atomic.js';
 export { mapKeys, type KeyMap, type KeyRule } from './key-map.js';

@@ -2,6 +2,7 @@ import { defineOp } from '../../op/define-op.js';
 import { cpuKernel, naiveForm } from '../host.js';
 import { adamwLoops, sumSquaresLoops } from './naive.js';
 import { adamwPortable, sumSquaresPortable, type AdamWAttrs, type AdamWInput } from './portable.js';
+import { adamwTensorflow, sumSquaresTensorflow } from './tensorflow.js';
 import { adamwWasm, sumSquaresWasm } from './wasm.js';
 
 /**
@@ -13,7 +14,7 @@ export const adamwStep = defineOp<AdamWInput, AdamWAttrs>({
   inputs: ['param', 'm', 'v', 'grad', 'scale'],
   portable: adamwPortable,
   naive: naiveForm(adamwLoops),
-  kernels: { cpu: cpuKernel(adamwLoops), wasm: adamwWasm },
+  kernels: { cpu: cpuKernel(adamwLoops), wasm: adamwWasm, tensorflow: adamwTensorflow },
 });
 
 /** Scalar `sum` + Σx², for the global gradient norm. */
@@ -22,5 +23,5 @@ export const sumSquares = defineOp<'x' | 'sum', object>({
   inputs: ['x', 'sum'],
   portable: sumSquaresPortable,
   naive: naiveForm(sumSquaresLoops),
-  kernels: { cpu: cpuKernel(sumSquaresLoops), wasm: sumSquaresWasm },
+  kernels: { cpu: cpuKernel(sumSquaresLoops), wasm: sumSquaresWasm, tensorflow: sumSquaresTensorflow },
 });
