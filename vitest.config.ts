@@ -7,6 +7,7 @@ const at = (p: string) => fileURLToPath(new URL(p, import.meta.url));
 const packages = readdirSync(at('./packages'));
 /** Tests run from the sources: no build is needed, and a stack trace names the line one wrote. */
 const alias = [
+  { find: /^@bytelm\/core\/gradients$/, replacement: at('./packages/core/src/gradients.ts') },
   ...packages.flatMap((p) => [
     { find: new RegExp(`^@bytelm/${p}$`), replacement: at(`./packages/${p}/src/index.ts`) },
     { find: new RegExp(`^@bytelm/${p}/([a-z-]+)$`), replacement: at(`./packages/${p}/src/$1/index.ts`) },
@@ -26,7 +27,7 @@ export default defineConfig({
   resolve: { alias },
   test: {
     projects: [
-      { resolve: { alias }, test: { name: 'unit', include: ['{packages,examples,benchmarks,tools}/**/*.test.ts'], exclude: [...exclude, '**/*.{backend,embedded,tensorflow,webgpu}.test.ts'], pool: 'forks', maxWorkers: 2, testTimeout: 120_000, hookTimeout: 120_000 } },
+      { resolve: { alias }, test: { name: 'unit', include: ['{packages,examples,benchmarks}/**/*.test.ts', 'tools/**/*.test.{ts,mjs}'], exclude: [...exclude, '**/*.{backend,embedded,tensorflow,webgpu}.test.ts'], pool: 'forks', maxWorkers: 2, testTimeout: 120_000, hookTimeout: 120_000 } },
       backend('embedded', 'cpu,wasm', 2),
       backend('tensorflow', 'tensorflow', 2),
       backend('webgpu', 'webgpu', 1, [at('./tools/vitest-device-errors.ts')]),
