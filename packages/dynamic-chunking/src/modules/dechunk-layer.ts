@@ -42,7 +42,9 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
     this.dModel = config.dModel;
     this.straightThrough = config.straightThrough ?? true;
     this.residualProj = this.addModule('residual_proj', new Linear({ inFeatures: config.dModel, outFeatures: config.dModel }, rng));
-    this.residualProj.weight.assign(tf.tidy(() => tf.zerosLike(this.residualProj.weight as tf.Tensor)));
+    const zeros = tf.zeros(this.residualProj.weight.shape);
+    this.residualProj.weight.assign(zeros);
+    zeros.dispose();
   }
 
   forward(main: tf.Tensor3D, encoded: tf.Tensor3D, seg: Segmentation, ctx: SequenceContext, boundaryProb?: tf.Tensor2D): tf.Tensor3D {
