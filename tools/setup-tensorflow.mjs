@@ -11,6 +11,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheRoot, fillFolder } from './lib/cache.mjs';
 import { has, run, Unavailable } from './lib/run.mjs';
+import { setupTensorflowOps } from './lib/tensorflow-ops.mjs';
 
 /** The smallest wheel that carries libtensorflow; the C API that the binding uses is stable, so any later one works too. */
 const TENSORFLOW = '2.16.1';
@@ -18,15 +19,27 @@ const NAPI = 8;
 const here = fileURLToPath(import.meta.url);
 const require = createRequire(here);
 
-/** Makes sure that tfjs-node loads. Returns what was done; throws `Unavailable`. */
+/** Makes sure that tfjs-node loads, and builds our native ops for it. Returns what was done; throws `Unavailable`. */
 export function setupTensorflow({ ifCached = false, log = (line) => console.log(`[setup-tensorflow] ${line}`) } = {}) {
-  if (!ifCached && loads('@tensorflow/tfjs-node-gpu')) return 'tfjs-node-gpu is installed and loads';
-  let folder;
+  const done = setupBinding({ ifCached, log });
+  const folder = tfjsFolder();
+  const hasBinding = folder && existsSync(join(folder, 'lib', `napi-v${NAPI}`, 'tfjs_binding.node'));
+  return hasBinding ? `${done}; ${setupTensorflowOps(folder, { ifCached, log })}` : done;
+}
+
+/** Where tfjs-node is installed, or null. */
+function tfjsFolder() {
   try {
-    folder = dirname(realpathSync(require.resolve('@tensorflow/tfjs-node/package.json')));
+    return dirname(realpathSync(require.resolve('@tensorflow/tfjs-node/package.json')));
   } catch {
-    throw new Unavailable('@tensorflow/tfjs-node is not installed (run the workspace install first)');
+    return null;
   }
+}
+
+function setupBinding({ ifCached, log }) {
+  if (!ifCached && loads('@tensorflow/tfjs-node-gpu')) return 'tfjs-node-gpu is installed and loads';
+  const folder = tfjsFolder();
+  if (!folder) throw new Unavailable('@tensorflow/tfjs-node is not installed (run the workspace install first)');
   const version = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version;
   const library = join(cacheRoot(), `tensorflow-${TENSORFLOW}-${process.platform}-${process.arch}`);
   const binding = join(library, `tfjs_binding-${version}-napi${NAPI}.node`);

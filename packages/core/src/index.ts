@@ -22,6 +22,7 @@ export {
   type OpInputs,
   type OpSpec,
 } from './op/define-op.js';
+export { tensorflowKernel, type NativeCall } from './op/tensorflow-native.js';
 export { wasmHeap, wasmInstance, wasmKernel, type WasmHeap, type WasmKernel } from './op/wasm-kernel.js';
 export { stopGradient } from './stop-gradient.js';
 // ops

@@ -7,8 +7,10 @@ using namespace bytelm;
 
 namespace {
 
-/** Channels one task works on: its columns of K + 1 rows stay in the first cache. */
-constexpr int64_t BLOCK = 4 * LANES;
+/** Channels that are worked on at a time: the rows of all taps stay in the first cache. */
+constexpr int64_t COLUMNS = 256;
+/** Rows of time of one task. */
+constexpr int64_t STEPS = 64;
 
 struct Conv {
   Shape x, w;
@@ -16,6 +18,8 @@ struct Conv {
   const int32_t *ids, *lengths;
   int64_t batch, length, channels, width;
   bool isSilu;
+  /** Weights by tap, (K, C), and a row of zeros. */
+  std::vector<float> taps, zeros;
 
   explicit Conv(Call& call) {
     input = call.floats(&x);
@@ -26,125 +30,147 @@ struct Conv {
     lengths = call.ints();
     isSilu = call.flag();
     batch = x[0], length = x[1], channels = x[2], width = w[1];
+    taps.resize(static_cast<size_t>(width * channels));
+    zeros.resize(static_cast<size_t>(channels));
+    for (int64_t c = 0; c < channels; c++) for (int64_t k = 0; k < width; k++) taps[static_cast<size_t>(k * channels + c)] = weight[c * width + k];
   }
-  int64_t blocks() const { return (channels + BLOCK - 1) / BLOCK; }
+  int64_t blocks() const { return (length + STEPS - 1) / STEPS; }
   int64_t end(int64_t b) const { return lengths ? lengths[b] : length; }
 
-  /** Row that tap k of position t reads, in time steps from the start (negative: history), or `NOTHING`. */
-  static constexpr int64_t NOTHING = INT64_MIN;
-  int64_t source(int64_t b, int64_t t, int64_t k) const {
-    const int64_t from = t - width + 1 + k;
-    // The history belongs to document 0.
-    if (ids && ids[b * length + t] != (from >= 0 ? ids[b * length + from] : 0)) return NOTHING;
-    return from >= 0 || history ? from : NOTHING;
+  /** Whether position t may see position `from`; negative ones are history, which belongs to document 0. */
+  bool sees(int64_t b, int64_t t, int64_t from) const {
+    return (!ids || ids[b * length + t] == (from >= 0 ? ids[b * length + from] : 0)) && (from >= 0 || history);
   }
   const float* row(int64_t b, int64_t from) const {
     return from >= 0 ? input + (b * length + from) * channels : history + (b * (width - 1) + from + width - 1) * channels;
   }
-  /** Column block c0.. of the weights by tap, zero-padded to BLOCK. */
-  void taps(int64_t c0, float* to) const {
-    for (int64_t k = 0; k < width; k++)
-      for (int64_t i = 0; i < BLOCK; i++) to[k * BLOCK + i] = c0 + i < channels ? weight[(c0 + i) * width + k] : 0;
-  }
-  Vec preActivation(int64_t b, int64_t t, int64_t c, int64_t left, const float* tap) const {
-    Vec pre = bias ? load(bias + c, left) : Vec{};
+  /** The rows that the taps of position t read. */
+  void rows(int64_t b, int64_t t, const float** to) const {
     for (int64_t k = 0; k < width; k++) {
-      const int64_t from = source(b, t, k);
-      if (from != NOTHING) pre += load(tap + k * BLOCK) * load(row(b, from) + c, left);
+      const int64_t from = t - width + 1 + k;
+      to[k] = sees(b, t, from) ? row(b, from) : zeros.data();
     }
+  }
+  template <int K>
+  Vec preActivation(const float* const* rows, int64_t c, int64_t left) const {
+    Vec pre = bias ? load(bias + c, left) : Vec{};
+    for (int64_t k = 0; k < (K ? K : width); k++) pre += load(taps.data() + k * channels + c, left) * load(rows[k] + c, left);
     return pre;
   }
 };
 
+template <int K>
+void forward(const Conv& conv, float* y) {
+  const int64_t channels = conv.channels;
+  parallel(conv.batch * conv.blocks(), [&](int64_t task) {
+    const int64_t b = task / conv.blocks(), t0 = task % conv.blocks() * STEPS;
+    std::vector<const float*> rows(static_cast<size_t>(conv.width));
+    for (int64_t t = t0; t < t0 + STEPS && t < conv.length; t++) {
+      conv.rows(b, t, rows.data());
+      float* out = y + (b * conv.length + t) * channels;
+      for (int64_t c = 0; c < channels; c += LANES) {
+        const Vec pre = conv.preActivation<K>(rows.data(), c, channels - c);
+        store(out + c, conv.isSilu ? silu(pre) : pre, channels - c);
+      }
+    }
+  });
+}
+
+/** dx and dHistory, and per task the sums for the weights and the bias, (K + 1, C). */
+template <int K>
+void backward(const Conv& conv, const float* dy, const float* dLast, float* dx, float* dHistory, float* sums) {
+  const int64_t channels = conv.channels, width = conv.width, length = conv.length, before = width - 1;
+  parallel(conv.batch * conv.blocks(), [&](int64_t task) {
+    const int64_t b = task / conv.blocks(), t0 = task % conv.blocks() * STEPS, t1 = t0 + STEPS < length ? t0 + STEPS : length;
+    std::vector<const float*> rows(static_cast<size_t>(width));
+    // Gradients of the last K pre-activations: what one input row needs.
+    float* ring = scratch(width * channels);
+    float* sum = sums + task * (width + 1) * channels;
+    zero((width + 1) * channels, sum);
+    const auto finish = [&](int64_t from, int64_t c0, int64_t c1) {
+      const int64_t kept = from - (conv.end(b) - before);
+      const float* last = dLast && kept >= 0 && kept < before ? dLast + (b * before + kept) * channels : nullptr;
+      float* to = from >= 0 ? dx + (b * length + from) * channels : dHistory ? dHistory + (b * before + from + before) * channels : nullptr;
+      if (!to) return;
+      for (int64_t c = c0; c < c1; c += LANES) {
+        Vec d = last ? load(last + c, channels - c) : Vec{};
+        for (int64_t k = 0; k < (K ? K : width); k++) {
+          const int64_t t = from + before - k;
+          if (t >= 0 && t < length && conv.sees(b, t, from)) d += load(ring + t % width * channels + c, channels - c) * load(conv.taps.data() + k * channels + c, channels - c);
+        }
+        store(to + c, d, channels - c);
+      }
+    };
+    for (int64_t c0 = 0; c0 < channels; c0 += COLUMNS) {
+      const int64_t c1 = c0 + COLUMNS < channels ? c0 + COLUMNS : channels;
+      for (int64_t t = t0; t < t1 + before && t < length; t++) {
+        conv.rows(b, t, rows.data());
+        const float* dRow = dy + (b * length + t) * channels;
+        float* ringRow = ring + t % width * channels;
+        // Rows after the block belong to the next one: only their gradient is needed here.
+        const bool isOwn = t < t1;
+        for (int64_t c = c0; c < c1; c += LANES) {
+          const int64_t left = channels - c;
+          Vec d = load(dRow + c, left);
+          if (conv.isSilu) {
+            const Vec pre = conv.preActivation<K>(rows.data(), c, left);
+            d *= siluSlope(pre, sigmoid(pre));
+          }
+          store(ringRow + c, d, left);
+          if (!isOwn) continue;
+          for (int64_t k = 0; k < (K ? K : width); k++) {
+            float* s = sum + k * channels + c;
+            store(s, load(s, left) + d * load(rows[static_cast<size_t>(k)] + c, left), left);
+          }
+          float* s = sum + width * channels + c;
+          store(s, load(s, left) + d, left);
+        }
+        const int64_t from = t - before;
+        if (from >= t0 || t0 == 0) finish(from, c0, c1);
+      }
+      // The rows at the end of the sequence, which no later position completes.
+      if (t1 + before > length) for (int64_t from = length - before > (t0 ? t0 : -before) ? length - before : (t0 ? t0 : -before); from < t1; from++) finish(from, c0, c1);
+    }
+  });
+}
+
 }  // namespace
 
+/** x, weight, bias?, history? (B, K-1, C); ids?, lengths? -> y, last state? */
 BYTELM_OP(CausalConv1d) {
   const Conv conv(call);
   const bool returnState = call.flag();
   float* y = call.output(conv.x.dims);
   float* last = returnState ? call.output({conv.batch, conv.width - 1, conv.channels}) : nullptr;
-  const int64_t width = conv.width, channels = conv.channels;
-  parallel(conv.batch * conv.blocks(), [&](int64_t task) {
-    const int64_t b = task / conv.blocks(), c0 = task % conv.blocks() * BLOCK;
-    float* tap = scratch(width * BLOCK);
-    conv.taps(c0, tap);
-    for (int64_t i = 0; i < BLOCK && c0 + i < channels; i += LANES) {
-      const int64_t c = c0 + i, left = channels - c;
-      for (int64_t t = 0; t < conv.length; t++) {
-        const Vec pre = conv.preActivation(b, t, c, left, tap + i);
-        store(y + (b * conv.length + t) * channels + c, conv.isSilu ? silu(pre) : pre, left);
-      }
-    }
-  });
+  (conv.width == 4 ? forward<4> : forward<0>)(conv, y);
   if (!last) return;
+  const int64_t before = conv.width - 1;
   for (int64_t b = 0; b < conv.batch; b++) {
-    for (int64_t i = 0; i < width - 1; i++) {
-      const int64_t from = conv.end(b) - width + 1 + i;
-      float* to = last + (b * (width - 1) + i) * channels;
-      if (from >= 0 || conv.history) copy(channels, conv.row(b, from), to);
-      else zero(channels, to);
+    for (int64_t i = 0; i < before; i++) {
+      const int64_t from = conv.end(b) - before + i;
+      float* to = last + (b * before + i) * conv.channels;
+      if (from >= 0 || conv.history) copy(conv.channels, conv.row(b, from), to);
+      else zero(conv.channels, to);
     }
   }
 }
 
+/** The same inputs, dy, dLast? -> dx, dWeight, dBias?, dHistory? */
 BYTELM_OP(CausalConv1dGrad) {
   const Conv conv(call);
   const float* dy = call.floats();
   const float* dLast = call.floats();
-  const int64_t width = conv.width, channels = conv.channels, length = conv.length;
+  const int64_t width = conv.width, channels = conv.channels, tasks = conv.batch * conv.blocks();
   float* dx = call.output(conv.x.dims);
   float* dWeight = call.output(conv.w.dims);
   float* dBias = conv.bias ? call.output({channels}) : nullptr;
   float* dHistory = conv.history ? call.output({conv.batch, width - 1, channels}) : nullptr;
-  const int64_t before = width - 1;
-  // A task owns its columns of every row of the batch, so nothing is shared and sums have one order.
-  parallel(conv.blocks(), [&](int64_t block) {
-    const int64_t c0 = block * BLOCK;
-    float* tap = scratch((2 * width + 1) * BLOCK + width * LANES);
-    float* dTap = tap + width * BLOCK;
-    float* sumBias = dTap + width * BLOCK;
-    // Gradients of the last K inputs, a ring over time: complete once the window has passed.
-    float* ring = sumBias + BLOCK;
-    conv.taps(c0, tap);
-    zero((width + 1) * BLOCK, dTap);
-    for (int64_t i = 0; i < BLOCK && c0 + i < channels; i += LANES) {
-      const int64_t c = c0 + i, left = channels - c;
-      Vec biasGradient{};
-      for (int64_t b = 0; b < conv.batch; b++) {
-        zero(width * LANES, ring);
-        const auto finish = [&](int64_t from) {
-          float* slot = ring + (from + width) % width * LANES;
-          Vec d = load(slot);
-          store(slot, Vec{});
-          const int64_t kept = from - (conv.end(b) - before);
-          if (dLast && kept >= 0 && kept < before) d += load(dLast + (b * before + kept) * channels + c, left);
-          if (from >= 0) store(dx + (b * length + from) * channels + c, d, left);
-          else if (dHistory) store(dHistory + (b * before + from + before) * channels + c, d, left);
-        };
-        for (int64_t t = 0; t < length; t++) {
-          Vec d = load(dy + (b * length + t) * channels + c, left);
-          if (conv.isSilu) {
-            const Vec pre = conv.preActivation(b, t, c, left, tap + i);
-            d *= siluSlope(pre, sigmoid(pre));
-          }
-          biasGradient += d;
-          for (int64_t k = 0; k < width; k++) {
-            const int64_t from = conv.source(b, t, k);
-            if (from == Conv::NOTHING) continue;
-            float* slot = ring + (from + width) % width * LANES;
-            store(slot, load(slot) + d * load(tap + k * BLOCK + i));
-            float* sum = dTap + k * BLOCK + i;
-            store(sum, load(sum) + d * load(conv.row(b, from) + c, left));
-          }
-          finish(t - before);
-        }
-        for (int64_t from = length - before > -before ? length - before : -before; from < length; from++) finish(from);
-      }
-      store(sumBias + i, biasGradient);
-    }
-    for (int64_t i = 0; i < BLOCK && c0 + i < channels; i++) {
-      for (int64_t k = 0; k < width; k++) dWeight[(c0 + i) * width + k] = dTap[k * BLOCK + i];
-      if (dBias) dBias[c0 + i] = sumBias[i];
-    }
-  });
+  std::vector<float> sums(static_cast<size_t>((tasks + 1) * (width + 1) * channels));
+  (width == 4 ? backward<4> : backward<0>)(conv, dy, dLast, dx, dHistory, sums.data());
+  float* total = sums.data() + tasks * (width + 1) * channels;
+  for (int64_t i = 0; i < tasks; i++) add((width + 1) * channels, sums.data() + i * (width + 1) * channels, total);
+  for (int64_t c = 0; c < channels; c++) {
+    for (int64_t k = 0; k < width; k++) dWeight[c * width + k] = total[k * channels + c];
+    if (dBias) dBias[c] = total[width * channels + c];
+  }
 }

@@ -4,6 +4,7 @@ import { adamwLoops, sumSquaresLoops } from './naive.js';
 import { adamwPortable, sumSquaresPortable, type AdamWAttrs, type AdamWInput } from './portable.js';
 import { adamwTensorflow, sumSquaresTensorflow } from './tensorflow.js';
 import { adamwWasm, sumSquaresWasm } from './wasm.js';
+import { adamwWebGpu, sumSquaresWebGpu } from './webgpu.js';
 
 /**
  * One AdamW update of one tensor; the gradient may be multiplied by a scalar on the device (`scale`, from clipping).

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { defineOp } from '../../op/define-op.js';
 import { hostOutput, naiveForm, type Loops } from '../host.js';
 import { normalize, normGradient, type GatedNormAttrs } from './portable.js';
+import { tensorflowGatedRmsNorm, tensorflowGatedRmsNormGrad } from './tensorflow.js';
 import { wasmGatedRmsNorm, wasmGatedRmsNormGrad } from './wasm.js';
 
 const silu = (z: number) => z / (1 + Math.exp(-z));
@@ -29,7 +30,7 @@ export const gatedRmsNormOp = defineOp<'x' | 'gate' | 'weight', GatedNormAttrs>(
     return [normalize(tf.mul(x!, s), weight!, attrs).y];
   },
   naive: naiveForm(gatedLoops),
-  kernels: { wasm: wasmGatedRmsNorm },
+  kernels: { wasm: wasmGatedRmsNorm, tensorflow: tensorflowGatedRmsNorm },
   gradient: ({ dys: [dy], inputs: { x, gate, weight }, attrs }) => {
     const [dx, dgate, dw] = gatedRmsNormGradOp({ x, gate, weight, dy }, attrs);
     return { x: dx, gate: dgate, weight: dw };
@@ -55,5 +56,5 @@ export const gatedRmsNormGradOp = defineOp<'x' | 'gate' | 'weight' | 'dy', Gated
     const { dx: da, dw } = normGradient(a, weight!, r, dy!, attrs);
     return [tf.mul(da, s), tf.mul(tf.mul(da, x!), slope), dw];
   },
-  kernels: { wasm: wasmGatedRmsNormGrad },
+  kernels: { wasm: wasmGatedRmsNormGrad, tensorflow: tensorflowGatedRmsNormGrad },
 });

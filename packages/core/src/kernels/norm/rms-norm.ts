@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { defineOp, type OpInputs } from '../../op/define-op.js';
 import { hostOutput, naiveForm, sizeOf, type Loops } from '../host.js';
 import { normalize, normGradient, type NormAttrs } from './portable.js';
+import { tensorflowRmsNorm, tensorflowRmsNormGrad } from './tensorflow.js';
 import { wasmRmsNorm, wasmRmsNormGrad } from './wasm.js';
 
 /** Loops of all three norms: y = x r w with r per group, in double precision. */
@@ -30,7 +31,7 @@ export const rmsNormOp = defineOp<'x' | 'weight', NormAttrs>({
     return [y, r];
   },
   naive: naiveForm(rmsNormLoops),
-  kernels: { wasm: wasmRmsNorm },
+  kernels: { wasm: wasmRmsNorm, tensorflow: tensorflowRmsNorm },
   saveOutputs: [false, true],
   gradient: ({ dys: [dy], inputs: { x, weight }, outputs: [, r], attrs }) => {
     const [dx, dw] = rmsNormGradOp({ x, weight, r, dy }, attrs);
@@ -46,7 +47,7 @@ export const rmsNormGradOp = defineOp<'x' | 'weight' | 'r' | 'dy' | 'extra', Nor
     const { dx, dw } = normGradient(x!, weight!, r!, dy!, attrs);
     return [extra ? tf.add(dx, extra) : dx, dw];
   },
-  kernels: { wasm: wasmRmsNormGrad },
+  kernels: { wasm: wasmRmsNormGrad, tensorflow: tensorflowRmsNormGrad },
 });
 
 /** x, residual (..., D) -> normed, sum (..., D), r. */
@@ -63,7 +64,7 @@ export const addRmsNormOp = defineOp<'x' | 'residual' | 'weight', NormAttrs>({
     const [y, r] = naiveForm(rmsNormLoops)({ x: sum, weight: inputs.weight } as OpInputs<'x' | 'weight'>, attrs);
     return [y, sum, r];
   },
-  kernels: { wasm: wasmRmsNorm },
+  kernels: { wasm: wasmRmsNorm, tensorflow: tensorflowRmsNorm },
   saveOutputs: [false, true, true],
   gradient: ({ dys: [dy, dsum], inputs: { weight }, outputs: [, sum, r], attrs }) => {
     const [dx, dw] = rmsNormGradOp({ x: sum, weight, r, dy, extra: dsum }, attrs);

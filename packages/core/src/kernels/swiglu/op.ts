@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { defineOp } from '../../op/define-op.js';
 import { hostOutput, naiveForm, type Loops } from '../host.js';
+import { tensorflowSilu, tensorflowSiluGrad, tensorflowSwiglu, tensorflowSwigluGrad } from './tensorflow.js';
 import { wasmSilu, wasmSiluGrad, wasmSwiglu, wasmSwigluGrad } from './wasm.js';
 
 const siluLoops: Loops<'x', object> = ({ x }) => {
@@ -27,7 +28,7 @@ export const siluOp = defineOp<'x', object>({
   inputs: ['x'],
   portable: ({ x }) => [tf.mul(x!, tf.sigmoid(x!))],
   naive: naiveForm(siluLoops),
-  kernels: { wasm: wasmSilu },
+  kernels: { wasm: wasmSilu, tensorflow: tensorflowSilu },
   gradient: ({ dys: [dy], inputs: { x } }) => ({ x: siluGradOp({ x, dy }, {})[0] }),
 });
 
@@ -35,7 +36,7 @@ export const siluGradOp = defineOp<'x' | 'dy', object>({
   name: 'SiluGrad',
   inputs: ['x', 'dy'],
   portable: ({ x, dy }) => [tf.mul(dy!, siluAndSlope(x!).slope)],
-  kernels: { wasm: wasmSiluGrad },
+  kernels: { wasm: wasmSiluGrad, tensorflow: tensorflowSiluGrad },
 });
 
 /** silu(gate) * up, elementwise. */
@@ -44,7 +45,7 @@ export const swigluOp = defineOp<'gate' | 'up', object>({
   inputs: ['gate', 'up'],
   portable: ({ gate, up }) => [tf.mul(tf.mul(gate!, tf.sigmoid(gate!)), up!)],
   naive: naiveForm(swigluLoops),
-  kernels: { wasm: wasmSwiglu },
+  kernels: { wasm: wasmSwiglu, tensorflow: tensorflowSwiglu },
   gradient: ({ dys: [dy], inputs: { gate, up } }) => {
     const [dgate, dup] = swigluGradOp({ gate, up, dy }, {});
     return { gate: dgate, up: dup };
@@ -59,5 +60,5 @@ export const swigluGradOp = defineOp<'gate' | 'up' | 'dy', object>({
     const { s, slope } = siluAndSlope(gate!);
     return [tf.mul(tf.mul(dy!, up!), slope), tf.mul(dy!, s)];
   },
-  kernels: { wasm: wasmSwigluGrad },
+  kernels: { wasm: wasmSwigluGrad, tensorflow: tensorflowSwigluGrad },
 });

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { defineOp } from '../../op/define-op.js';
 import { hostOutput, naiveForm, type Loops } from '../host.js';
 import { swigluGradOp, swigluOp } from './op.js';
+import { tensorflowSplitSwiglu, tensorflowSplitSwigluGrad } from './tensorflow.js';
 import { wasmSplitSwiglu, wasmSplitSwigluGrad } from './wasm.js';
 
 export interface SplitSwigluAttrs {
@@ -32,7 +33,7 @@ export const splitSwigluOp = defineOp<'packed', SplitSwigluAttrs>({
   inputs: ['packed'],
   portable: ({ packed }, { gateFirst }) => swigluOp(halves(packed!, gateFirst), {}),
   naive: naiveForm(loops),
-  kernels: { wasm: wasmSplitSwiglu },
+  kernels: { wasm: wasmSplitSwiglu, tensorflow: tensorflowSplitSwiglu },
   gradient: ({ dys: [dy], inputs: { packed }, attrs }) => ({ packed: splitSwigluGradOp({ packed, dy }, attrs)[0] }),
 });
 
@@ -43,5 +44,5 @@ export const splitSwigluGradOp = defineOp<'packed' | 'dy', SplitSwigluAttrs>({
     const [dgate, dup] = swigluGradOp({ ...halves(packed!, gateFirst), dy }, {});
     return [tf.concat(gateFirst ? [dgate, dup] : [dup, dgate], packed!.rank - 1)];
   },
-  kernels: { wasm: wasmSplitSwigluGrad },
+  kernels: { wasm: wasmSplitSwigluGrad, tensorflow: tensorflowSplitSwigluGrad },
 });
