@@ -50,7 +50,7 @@ describe.each(backendsForTest())('AdamW on %s', (backend) => {
         const golden = tensors.get('out.norms');
         if (golden) expect(maxError(norms, golden.values)).toBeLessThanOrEqual(tol['out.norms']!);
         expect(optimizer.step).toBe(6);
-        expect(inPlace).toBe(backend === 'wasm' && policy === 'auto');
+        expect(inPlace).toBe(['wasm', 'webgpu'].includes(backend) && policy === 'auto');
         optimizer.dispose();
         tf.dispose([...params.values()]);
       });
@@ -106,6 +106,20 @@ describe.each(backendsForTest())('AdamW on %s', (backend) => {
       third.apply(grads(s), { lr: 0.01 });
     }
     expect(await b.data()).toEqual(await a.data());
+  });
+
+  it('the norm of tensors of any size, in all forms', async () => {
+    for (const sizes of [[0], [1], [5, 0, 257], [4096], [4097, 100003]]) {
+      const grads = new Map(sizes.map((n, i) => [String(i), tf.randomNormal([n], 0.5, 1, 'float32', i + 1)]));
+      let want = 0;
+      for (const g of grads.values()) for (const x of await g.data()) want += x * x;
+      for (const policy of ['auto', 'portable'] as const) {
+        setKernelPolicy(policy);
+        const norm = globalNorm(grads);
+        setKernelPolicy('auto');
+        await expectClose(norm, [Math.sqrt(want)], { atol: 1e-6, rtol: 1e-5, name: `${sizes} ${policy}` });
+      }
+    }
   });
 
   it('clips as a function of its own', async () => {

@@ -15,7 +15,7 @@ export const adamwStep = defineOp<AdamWInput, AdamWAttrs>({
   inputs: ['param', 'm', 'v', 'grad', 'scale'],
   portable: adamwPortable,
   naive: naiveForm(adamwLoops),
-  kernels: { cpu: cpuKernel(adamwLoops), wasm: adamwWasm, tensorflow: adamwTensorflow },
+  kernels: { cpu: cpuKernel(adamwLoops), wasm: adamwWasm, webgpu: adamwWebGpu, tensorflow: adamwTensorflow },
 });
 
 /** Scalar `sum` + Σx², for the global gradient norm. */
@@ -24,5 +24,5 @@ export const sumSquares = defineOp<'x' | 'sum', object>({
   inputs: ['x', 'sum'],
   portable: sumSquaresPortable,
   naive: naiveForm(sumSquaresLoops),
-  kernels: { cpu: cpuKernel(sumSquaresLoops), wasm: sumSquaresWasm, tensorflow: sumSquaresTensorflow },
+  kernels: { cpu: cpuKernel(sumSquaresLoops), wasm: sumSquaresWasm, webgpu: sumSquaresWebGpu, tensorflow: sumSquaresTensorflow },
 });

@@ -31,6 +31,7 @@ export function adamwPortable({ param, m, v, grad, scale }: OpInputs<AdamWInput>
 
 /** `sum` + Σx². */
 export function sumSquaresPortable({ x, sum }: OpInputs<'x' | 'sum'>): tf.Tensor[] {
-  const own = tf.sum(tf.square(x!));
+  // tfjs' sums of empty tensors are undefined on wasm and webgpu.
+  const own = x!.size ? tf.sum(tf.square(x!)) : tf.scalar(0);
   return [sum ? tf.add(sum, own) : own];
 }
