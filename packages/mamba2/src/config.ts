@@ -36,6 +36,8 @@ export interface Mamba2Config {
   initStd?: number | undefined;
   /** Normal initial out_proj with this deviation. Default: uniform within 1/sqrt(inner width). */
   outInitStd?: number | undefined;
+  /** Factor of the initial out_proj; language models take 1/sqrt(additions to the residual stream). Default 1. */
+  outInitScale?: number | undefined;
   /** Initial step sizes are log-uniform in [low, high], default [0.001, 0.1], and at least `dtInitFloor`, default 1e-4. */
   dtInitRange?: readonly [number, number] | undefined;
   dtInitFloor?: number | undefined;
@@ -63,7 +65,7 @@ export type ResolvedMamba2Config = Readonly<
 
 const KNOWN = new Set<string>([
   'dModel', 'dState', 'headDim', 'expand', 'convWidth', 'numGroups', 'dSsm', 'dPerChannel', 'rmsNorm', 'normBeforeGate', 'bias', 'convBias',
-  'dtLimit', 'eps', 'chunkSize', 'initStd', 'outInitStd', 'dtInitRange', 'dtInitFloor', 'aInitRange',
+  'dtLimit', 'eps', 'chunkSize', 'initStd', 'outInitStd', 'outInitScale', 'dtInitRange', 'dtInitFloor', 'aInitRange',
 ] satisfies (keyof Mamba2Config)[]);
 
 /**
@@ -74,7 +76,7 @@ export function resolveMamba2Config(config: Mamba2Config): ResolvedMamba2Config 
   const given = Object.fromEntries(Object.entries(config).filter(([, v]) => v !== undefined)) as unknown as Mamba2Config;
   const full = {
     dState: 128, headDim: 64, expand: 2, convWidth: 4, numGroups: 1, dPerChannel: false, rmsNorm: true, normBeforeGate: false, bias: false,
-    convBias: true, dtLimit: [0, Infinity] as const, eps: 1e-5, dtInitRange: [0.001, 0.1] as const, dtInitFloor: 1e-4, aInitRange: [1, 16] as const,
+    convBias: true, dtLimit: [0, Infinity] as const, eps: 1e-5, dtInitRange: [0.001, 0.1] as const, dtInitFloor: 1e-4, outInitScale: 1, aInitRange: [1, 16] as const,
     ...given,
   };
   const dInner = full.expand * full.dModel;

@@ -2,11 +2,11 @@ import type { Rng } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ResolvedMamba2Config } from '../config.js';
 
-/** (rows, columns) normal with deviation `std`, or uniform within 1/sqrt(columns); zeros without an rng. */
-export function initialLinear(rng: Rng | undefined, rows: number, columns: number, std?: number): tf.Tensor {
+/** `scale` times (rows, columns) normal with deviation `std`, or uniform within 1/sqrt(columns); zeros without an rng. */
+export function initialLinear(rng: Rng | undefined, rows: number, columns: number, std?: number, scale = 1): tf.Tensor {
   if (!rng) return tf.zeros([rows, columns]);
-  const bound = 1 / Math.sqrt(columns);
-  return std === undefined ? rng.uniform([rows, columns], -bound, bound) : rng.normal([rows, columns], std);
+  const bound = scale / Math.sqrt(columns);
+  return std === undefined ? rng.uniform([rows, columns], -bound, bound) : rng.normal([rows, columns], scale * std);
 }
 
 /** Uniform within 1/sqrt(fan), PyTorch's default for biases and convolutions. */

@@ -63,7 +63,7 @@ export class Mamba2 extends Module implements SequenceModel<Mamba2State> {
     this.aLog = this.addParameter('A_log', initialALog(rng?.fork('A_log'), c));
     this.D = this.addParameter('D', tf.ones([c.dPerChannel ? c.dSsm : c.numHeads]));
     if (c.rmsNorm) this.normWeight = this.addParameter('norm.weight', tf.ones([c.dSsm]));
-    this.outProj = this.addParameter('out_proj.weight', initialLinear(rng?.fork('out_proj'), c.dModel, c.dInner, c.outInitStd));
+    this.outProj = this.addParameter('out_proj.weight', initialLinear(rng?.fork('out_proj'), c.dModel, c.dInner, c.outInitStd, c.outInitScale));
     if (c.bias) this.outProjBias = this.addParameter('out_proj.bias', initialUniform(rng?.fork('out_proj.bias'), [c.dModel], c.dInner));
   }
 

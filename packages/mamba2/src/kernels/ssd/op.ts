@@ -3,6 +3,7 @@ import { SSD_GRAD_INPUTS, SSD_INPUTS, ssdGradOutputs, type SsdAttrs, type SsdGra
 import { ssdGradPortable } from './grad.js';
 import { ssdNaive } from './naive.js';
 import { ssdPortable } from './portable.js';
+import { ssdGradTensorflow, ssdTensorflow } from './tensorflow.js';
 import { ssdGradWasm, ssdWasm } from './wasm.js';
 
 /** Gradients of `Ssd` by `x, dt, A, B, C, D, dtBias, initialState`, those that were given, in this order. */
@@ -10,7 +11,7 @@ export const ssdGradOp = defineOp<SsdGradInput, SsdAttrs>({
   name: 'SsdGrad',
   inputs: SSD_GRAD_INPUTS,
   portable: ssdGradPortable,
-  kernels: { wasm: ssdGradWasm },
+  kernels: { wasm: ssdGradWasm, tensorflow: ssdGradTensorflow },
 });
 
 /** Outputs: y, and the final state when asked for. */
@@ -19,7 +20,7 @@ export const ssdOp = defineOp<SsdInput, SsdAttrs>({
   inputs: SSD_INPUTS,
   portable: ssdPortable,
   naive: ssdNaive,
-  kernels: { wasm: ssdWasm },
+  kernels: { wasm: ssdWasm, tensorflow: ssdTensorflow },
   gradient: ({ dys: [dy, dState], inputs, attrs }) => {
     const names = ssdGradOutputs((n) => inputs[n] !== undefined);
     const grads = ssdGradOp({ ...inputs, dy, dState }, attrs);
