@@ -1,3 +1,4 @@
+import { madd } from './madd';
 import { dot, hsum4 } from './vec';
 
 /** Four dot products of adjacent weight rows with x, written to y[0..3] on top of `bias` (0 = none) or of y itself. */
@@ -19,14 +20,14 @@ function dot4(ins: i32, w: usize, ws: usize, x: usize, bias: usize, y: usize, ac
   for (let k: usize = 0; k < body; k += 32) {
     const x0 = v128.load(x + k);
     const x1 = v128.load(x + k, 16);
-    s0 = f32x4.add(s0, f32x4.mul(x0, v128.load(w + k)));
-    s1 = f32x4.add(s1, f32x4.mul(x0, v128.load(w1 + k)));
-    s2 = f32x4.add(s2, f32x4.mul(x0, v128.load(w2 + k)));
-    s3 = f32x4.add(s3, f32x4.mul(x0, v128.load(w3 + k)));
-    t0 = f32x4.add(t0, f32x4.mul(x1, v128.load(w + k, 16)));
-    t1 = f32x4.add(t1, f32x4.mul(x1, v128.load(w1 + k, 16)));
-    t2 = f32x4.add(t2, f32x4.mul(x1, v128.load(w2 + k, 16)));
-    t3 = f32x4.add(t3, f32x4.mul(x1, v128.load(w3 + k, 16)));
+    s0 = madd(x0, v128.load(w + k), s0);
+    s1 = madd(x0, v128.load(w1 + k), s1);
+    s2 = madd(x0, v128.load(w2 + k), s2);
+    s3 = madd(x0, v128.load(w3 + k), s3);
+    t0 = madd(x1, v128.load(w + k, 16), t0);
+    t1 = madd(x1, v128.load(w1 + k, 16), t1);
+    t2 = madd(x1, v128.load(w2 + k, 16), t2);
+    t3 = madd(x1, v128.load(w3 + k, 16), t3);
   }
   let sum = f32x4(
     hsum4(f32x4.add(s0, t0)),

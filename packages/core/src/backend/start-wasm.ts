@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { hasRelaxedSimd, requestRelaxedSimd } from '../op/relaxed-simd.js';
 import { firstLine, isNode, nodeRequire } from './environment.js';
 import { type BackendOptions, type StartedBackend, StartFailure } from './info.js';
 import { registerInstance, runningBackend } from './register.js';
@@ -20,10 +21,12 @@ export async function startWasm({ wasmPaths }: BackendOptions): Promise<StartedB
       throw new StartFailure(firstLine(e), hint, { cause: e });
     }
   }
+  requestRelaxedSimd();
   const env = tf.env();
   const features = [
     ...((await env.getAsync('WASM_HAS_SIMD_SUPPORT')) ? ['simd'] : []),
     ...((await env.getAsync('WASM_HAS_MULTITHREAD_SUPPORT')) ? ['threads'] : []),
+    ...(hasRelaxedSimd() ? ['relaxed-simd'] : []),
   ];
   return { device: `WebAssembly${features.length ? ` (${features.join(', ')})` : ''}`, features, limits: { maxMemoryBytes: 2 ** 32 } };
 }

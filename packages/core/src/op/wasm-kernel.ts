@@ -1,6 +1,7 @@
 import type { DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.js';
 import type { FastKernel, KernelCall } from './define-op.js';
+import { hasRelaxedSimd } from './relaxed-simd.js';
 
 /** The part of tfjs' wasm backend that kernels need; private there, so it is touched in this file only. */
 interface WasmBackend {
@@ -75,13 +76,17 @@ export function wasmHeap(backend: KernelBackend): WasmHeap | null {
 
 const instances = new WeakMap<WebAssembly.Memory, Map<string, WebAssembly.Exports>>();
 
-/** Instantiates a kernel module (base64, made from `as/` by `tools/generate.mjs`) on the heap's memory, once per memory. */
+/**
+ * Instantiates a kernel module on the heap's memory, once per memory.
+ * @param base64 made from `as/` by `tools/generate.mjs`: one build, or a plain and a relaxed-SIMD one with a space between.
+ */
 export function wasmInstance<E>(heap: WasmHeap, base64: string): E {
   let cache = instances.get(heap.memory);
   if (!cache) instances.set(heap.memory, (cache = new Map()));
   let exports = cache.get(base64);
   if (!exports) {
-    let bytes = decodeBase64(base64);
+    const [plain, relaxed] = base64.split(' ');
+    let bytes = decodeBase64(relaxed && hasRelaxedSimd() ? relaxed : plain);
     if (!(heap.memory.buffer instanceof ArrayBuffer)) bytes = importSharedMemory(bytes);
     exports = new WebAssembly.Instance(new WebAssembly.Module(bytes as BufferSource), { env: { memory: heap.memory } }).exports;
     cache.set(base64, exports);
