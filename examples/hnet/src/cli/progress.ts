@@ -61,8 +61,8 @@ class Bar implements Progress {
   ) {
     this.pace = new Pace(total, start);
     const format = `{bar} ${unit} {value}/{total} · {detail}{left}`;
-    // `noTTYOutput` stays off: Lines does that better. Raw mode would swallow Ctrl-C.
-    this.bar = new SingleBar({ format, stream, hideCursor: true, barsize: 20, barCompleteChar: '█', barIncompleteChar: '░', linewrap: false, gracefulExit: false });
+    // Nothing that would stay behind in the terminal of a killed process: cursor and wrapping are left alone, long lines are cut.
+    this.bar = new SingleBar({ format, stream, hideCursor: false, barsize: 20, barCompleteChar: '█', barIncompleteChar: '░', linewrap: true, gracefulExit: false });
     this.bar.start(total, start, { detail: 'starting', left: '' });
   }
 

@@ -46,12 +46,11 @@ function checkUtf8({ name, bytes }: InputText): void {
   }
 }
 
-/** Start of the first sequence that is not UTF-8: the longest valid prefix, found by halving. */
+/** Start of the first sequence that is not UTF-8: behind the longest valid beginning, which halving finds. */
 function firstInvalid(bytes: Uint8Array): number {
-  const valid = (n: number) => {
+  const valid = (n: number, options?: TextDecodeOptions) => {
     try {
-      // `stream`: a character that the cut goes through is no mistake.
-      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, n), { stream: true });
+      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, n), options);
       return true;
     } catch {
       return false;
@@ -60,8 +59,10 @@ function firstInvalid(bytes: Uint8Array): number {
   let low = 0;
   for (let high = bytes.length; low < high; ) {
     const middle = (low + high + 1) >> 1;
-    if (valid(middle)) low = middle;
+    // `stream`: a character that the cut goes through is no mistake yet.
+    if (valid(middle, { stream: true })) low = middle;
     else high = middle - 1;
   }
-  return Math.min(low, bytes.length - 1);
+  while (!valid(low)) low--;
+  return low;
 }

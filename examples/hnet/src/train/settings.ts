@@ -82,15 +82,23 @@ export function defaultRatioTargets(config: HNetConfig): number[] {
 }
 
 /** Multipliers of the paper's rule for this configuration and these targets. */
-export const defaultLrMultipliers = (config: HNetConfig, ratioTargets: readonly number[]): number[] =>
-  stageLrMultipliers({ bytesPerChunk: ratioTargets, widths: config.d_model });
+export function defaultLrMultipliers(config: HNetConfig, ratioTargets: readonly number[]): number[] {
+  checkRatioTargets(ratioTargets, config);
+  return stageLrMultipliers({ bytesPerChunk: ratioTargets, widths: config.d_model });
+}
+
+/** @throws ConfigError when there is not one number above 1 for each router. */
+export function checkRatioTargets(targets: readonly number[], config: HNetConfig): void {
+  const stages = numStages(config);
+  if (targets.length !== stages) throw new ConfigError(`[train] ratio targets: expected ${stages} (one per router), got ${targets.length}. Hint: --ratio-targets 4.5`);
+  if (targets.some((n) => !(n > 1))) throw new ConfigError(`[train] ratio targets: expected positions per chunk above 1, got ${targets.join(', ')}.`);
+}
 
 /** @throws ConfigError listing everything that does not fit the configuration. */
 export function checkSettings(settings: TrainSettings, config: HNetConfig): void {
   const problems: string[] = [];
   const stages = numStages(config);
-  if (settings.ratioTargets.length !== stages) problems.push(`ratio targets: expected ${stages} (one per router), got ${settings.ratioTargets.length}`);
-  if (settings.ratioTargets.some((n) => !(n > 1))) problems.push(`ratio targets: expected positions per chunk above 1, got ${settings.ratioTargets.join(', ')}`);
+  checkRatioTargets(settings.ratioTargets, config);
   if (settings.lrMultipliers.length !== stages + 1) problems.push(`learning-rate multipliers: expected ${stages + 1} (one per stage), got ${settings.lrMultipliers.length}`);
   if (settings.schedule === 'wsd' && settings.warmup + settings.decay > 1) problems.push(`warmup ${settings.warmup} and decay ${settings.decay} are more than the whole run`);
   if (!settings.data.length) problems.push('data: expected at least one file or folder');
