@@ -1,0 +1,38 @@
+import { table } from '../tables.js';
+
+export interface Timing {
+  ms: number;
+  msP10: number;
+  msP90: number;
+  runs: number;
+}
+
+export interface OpRow {
+  op: string;
+  pass: 'forward' | 'backward';
+  flops: number;
+  bytes: number;
+  fast?: Timing;
+  portable?: Timing;
+  /** Why there is no trustworthy time. */
+  problem?: string;
+}
+
+export function opsTable(rows: readonly OpRow[]): string {
+  const lines = rows.map((r) => {
+    const { fast, portable } = r;
+    if (!fast || !portable) return [r.op, r.pass, '', '', '', '', '', r.problem ?? ''];
+    const perSecond = 1000 / fast.ms;
+    return [
+      r.op,
+      r.pass,
+      `${fast.ms.toFixed(3)} (${fast.msP10.toFixed(3)} to ${fast.msP90.toFixed(3)})`,
+      portable.ms.toFixed(3),
+      `${(portable.ms / fast.ms).toFixed(1)}×`,
+      r.flops ? ((r.flops * perSecond) / 1e9).toFixed(1) : '',
+      ((r.bytes * perSecond) / 1e9).toFixed(1),
+      r.problem ?? '',
+    ];
+  });
+  return table(['op', 'pass', 'kernel ms (p10 to p90)', 'portable ms', 'gain', 'GFLOP/s', 'GB/s', ''], lines);
+}

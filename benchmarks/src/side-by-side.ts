@@ -1,0 +1,163 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { BackendName } from '@bytelm/core';
+import { load } from './machine.js';
+import { machineMatmul, peerProse, runPeer, saveWeights, type PeerOptions, type PeerResult, type Work } from './peers.js';
+import { runJob } from './processes.js';
+import { mean, median } from './stats.js';
+import type { DecodeResult } from './work/decode.js';
+import type { TrainResult } from './work/train.js';
+
+/** One measurement on one side, with how fast the machine was around it. */
+export interface Run {
+  bytesPerSecond: number;
+  /** GFLOP/s of PyTorch's 1024³ product right before and after. */
+  machineGflops: [before: number, after: number];
+  /** Of the side's own product: PyTorch's, or bytelm's on its backend. */
+  ownGflops: [before: number, after: number];
+  peakRssMb: number;
+  /** Load average of the last minute at the start. */
+  load: number;
+  bytesPerChunk: number[];
+  firstLoss?: number;
+  msPerStepMedian?: number;
+  msPerStepP99?: number;
+  device?: string;
+}
+
+/** All runs of one side. */
+export interface Row {
+  config: string;
+  work: Work;
+  side: 'pytorch' | BackendName;
+  runs: Run[];
+  bytesPerSecond: number;
+  /** bytes/s per GFLOP/s of the machine at that moment. */
+  normalized: number;
+  /** Attained FLOP/s over the machine's matmul rate. */
+  shareOfMatmul: number;
+  peakRssMb: number;
+  mflopPerByte: number;
+  /** This side's normalized speed over PyTorch's; absent for PyTorch. */
+  speedRatio?: number;
+  memoryRatio?: number;
+  /** What the two sides' numbers differ in, if anything: then speeds say nothing. */
+  disagreement?: string;
+  compile?: string;
+}
+
+export interface SideBySideOptions {
+  configs: readonly string[];
+  works: readonly Work[];
+  backends: readonly BackendName[];
+  rounds: number;
+  seconds: number;
+  peers: PeerOptions;
+  say: (line: string) => void;
+}
+
+/** Times both sides on the same weights in turns; returns a row per config, work and side. */
+export async function sideBySide(options: SideBySideOptions): Promise<{ rows: Row[]; torch: string }> {
+  const { configs, works, backends, rounds, seconds, peers, say } = options;
+  const targets = JSON.parse(readFileSync(join(peers.dir, 'configs.json'), 'utf8')) as Record<string, { bytes_per_chunk: number[] }>;
+  const folder = mkdtempSync(join(tmpdir(), 'bytelm-bench-'));
+  const rows: Row[] = [];
+  let torch = '';
+  try {
+    for (const config of configs) {
+      const weights = join(folder, config);
+      say(`${config}: weights from the peer`);
+      await saveWeights(peers, config, weights);
+      for (const work of works) {
+        const peerRuns: PeerResult[] = [];
+        const own = new Map<BackendName, Run[]>(backends.map((b) => [b, []]));
+        for (let round = 0; round < rounds; round++) {
+          const peer = await runPeer(peers, { config, work, seconds, weights: join(weights, 'model.safetensors') });
+          peerRuns.push(peer);
+          torch = peer.torch;
+          say(`  ${work} pytorch: ${Math.round(speedOf(peer))} bytes/s, ${Math.round(peer.peak_rss_mb)} MB`);
+          let before = await machineMatmul(peers);
+          for (const backend of backends) {
+            const started = load();
+            const out = await runJob<TrainResult | DecodeResult>(
+              { kind: 'model', backend, work, weights, ratioTargets: targets[config]!.bytes_per_chunk, prose: peerProse(peers), seconds },
+              peers.threads,
+            );
+            const after = await machineMatmul(peers);
+            const r = out.result;
+            own.get(backend)!.push({
+              bytesPerSecond: work === 'decode' ? r.meanBytesPerSecond : r.bytesPerSecond,
+              machineGflops: [before, after],
+              ownGflops: [out.ownMatmulGflopsBefore, out.ownMatmulGflopsAfter],
+              peakRssMb: out.peakRssMb,
+              load: started,
+              bytesPerChunk: r.bytesPerChunk,
+              device: out.device,
+              ...('firstLoss' in r && { firstLoss: r.firstLoss }),
+              ...('msPerStepMedian' in r && { msPerStepMedian: r.msPerStepMedian, msPerStepP99: r.msPerStepP99 }),
+            });
+            say(`  ${work} ${backend}: ${Math.round(own.get(backend)!.at(-1)!.bytesPerSecond)} bytes/s, ${Math.round(out.peakRssMb)} MB`);
+            before = after;
+          }
+        }
+        const peerRow = rowOf(config, work, 'pytorch', peerRuns.map(fromPeer), peerRuns[0]!.mflop_per_byte);
+        peerRow.compile = peerRuns[0]!.compile;
+        rows.push(peerRow);
+        for (const [backend, runs] of own) rows.push(against(peerRow, rowOf(config, work, backend, runs, peerRow.mflopPerByte)));
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return { rows, torch };
+}
+
+/** For decoding all bytes over all time: the median hides the bytes that close a chunk. */
+const speedOf = (p: PeerResult): number => p.bytes_per_s_decoding ?? p.bytes_per_s;
+
+const fromPeer = (p: PeerResult): Run => ({
+  bytesPerSecond: speedOf(p),
+  machineGflops: [p.matmul_gflops_before, p.matmul_gflops_after],
+  ownGflops: [p.matmul_gflops_before, p.matmul_gflops_after],
+  peakRssMb: p.peak_rss_mb,
+  load: p.load_average,
+  bytesPerChunk: p.bytes_per_chunk,
+  ...(p.first_loss !== undefined && { firstLoss: p.first_loss }),
+  ...(p.ms_per_step_median !== undefined && { msPerStepMedian: p.ms_per_step_median, msPerStepP99: p.ms_per_step_p99! }),
+});
+
+function rowOf(config: string, work: Work, side: Row['side'], runs: Run[], mflopPerByte: number): Row {
+  const speed = median(runs.map((r) => r.bytesPerSecond));
+  // Each run is divided by the speed the machine had around that very run.
+  const normalized = median(runs.map((r) => r.bytesPerSecond / mean(r.machineGflops)));
+  return {
+    config,
+    work,
+    side,
+    runs,
+    bytesPerSecond: speed,
+    normalized,
+    shareOfMatmul: (normalized * mflopPerByte) / 1000,
+    peakRssMb: Math.max(...runs.map((r) => r.peakRssMb)),
+    mflopPerByte,
+  };
+}
+
+function against(peer: Row, own: Row): Row {
+  const disagreement = disagreementOf(peer.runs[0]!, own.runs[0]!);
+  return {
+    ...own,
+    speedRatio: own.normalized / peer.normalized,
+    memoryRatio: own.peakRssMb / peer.peakRssMb,
+    ...(disagreement && { disagreement }),
+  };
+}
+
+/** Same weights, same bytes: the first loss must agree, and chunks must close equally often. */
+export function disagreementOf(peer: Pick<Run, 'firstLoss' | 'bytesPerChunk'>, own: Pick<Run, 'firstLoss' | 'bytesPerChunk'>): string | undefined {
+  if (peer.firstLoss !== undefined && !(Math.abs(peer.firstLoss - own.firstLoss!) <= 1e-3)) return `first loss ${own.firstLoss}, PyTorch ${peer.firstLoss}`;
+  const chunks = peer.bytesPerChunk.map((n, s) => Math.abs((own.bytesPerChunk[s] ?? Infinity) / n - 1));
+  if (chunks.some((d) => !(d <= 0.02))) return `bytes per chunk ${own.bytesPerChunk.map((n) => n.toFixed(3)).join(' x ')}, PyTorch ${peer.bytesPerChunk.join(' x ')}`;
+  return undefined;
+}
