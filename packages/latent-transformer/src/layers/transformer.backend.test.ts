@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { cloneState, disposeState, Rng, SequenceContext } from '@bytelm/core';
+import { cloneState, disposeState, Rng, SequenceContext, setKernelPolicy, takeRows, type KernelPolicy } from '@bytelm/core';
 import { backendsForTest, checkGradients, expectClose, expectNoLeak, useBackend } from '@bytelm/core/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { LatentTransformer, type LatentTransformerConfig } from './latent-transformer.js';
@@ -125,6 +125,28 @@ describe.each(backendsForTest())('transformer on %s', (backend) => {
       expect(Object.keys(grads).length).toBe(names.length);
       for (const v of variables) expect(grads[v.name]!.shape).toEqual(v.shape);
     });
+  });
+
+  it('the fused step equals the composed one, for few rows and many', async () => {
+    for (const config of [CONFIGS['full, MLP']!, CONFIGS['window per layer, bias, no MLP']!, CONFIGS['gate first, wide heads']!]) {
+      const model = create(config);
+      const D = model.dModel;
+      const x = input(6, 9, D, 11);
+      const run = (policy: KernelPolicy) => {
+        setKernelPolicy(policy);
+        let state = model.initState(6);
+        const outputs: tf.Tensor2D[] = [];
+        for (let t = 0; t < 9; t++) {
+          const rows = [undefined, [1, 3, 4, 5], [0], [2, 5]][t % 4];
+          const out = model.step(takeRows(tf.reshape(tf.slice(x, [0, t, 0], [6, 1, D]), [6, D]), rows), state, rows);
+          state = out.state;
+          outputs.push(out.y);
+        }
+        setKernelPolicy('auto');
+        return tf.concat(outputs, 0);
+      };
+      await expectClose(run('auto'), run('portable'), { atol: 2e-5 });
+    }
   });
 
   it('leaks nothing in steps, prompts and training', async () => {

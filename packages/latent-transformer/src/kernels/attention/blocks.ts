@@ -4,6 +4,10 @@ import { keyRange, type AttentionAttrs, type AttentionInput } from './mask.js';
 
 /** Scores of one block of queries stay below this many values (64 MiB in float32), whatever the length of the sequence. */
 const MAX_SCORES = 1 << 24;
+/** Blocks about this large stay in a processor's cache between the passes over them, and short ones skip more of a causal triangle. */
+const GOOD_SCORES = 1 << 22;
+const MIN_QUERIES = 64;
+const MAX_QUERIES = 512;
 
 /** Sizes of a call. `group` query heads share one key head. */
 export interface Sizes {
@@ -31,13 +35,14 @@ export interface Block {
   j1: number;
 }
 
-/** Cuts the queries so that no block needs more than `MAX_SCORES` scores and invisible keys are left out early. */
+/** Cuts the queries into blocks; keys that the host knows to be invisible to a whole block are left out. */
 export function queryBlocks(s: Sizes, inputs: OpInputs<AttentionInput>, attrs: AttentionAttrs): Block[] {
-  const perScoreRow = s.batch * s.heads;
   // With a window a block sees its own length plus the window: blocks about as long as the window waste at most half.
-  const wish = attrs.windowLeft >= 0 ? Math.max(64, Math.min(512, attrs.windowLeft + 1)) : 512;
+  const wish = attrs.windowLeft >= 0 ? Math.max(MIN_QUERIES, Math.min(MAX_QUERIES, attrs.windowLeft + 1)) : MAX_QUERIES;
   const span = attrs.windowLeft >= 0 && !inputs.queryPositions && !inputs.keyPositions ? Math.min(s.keys, wish + attrs.windowLeft) : s.keys;
-  const length = Math.max(1, Math.min(wish, Math.floor(MAX_SCORES / Math.max(1, perScoreRow * span))));
+  const perQuery = Math.max(1, s.batch * s.heads * span);
+  const good = Math.min(wish, Math.max(MIN_QUERIES, Math.floor(GOOD_SCORES / perQuery)));
+  const length = Math.max(1, Math.min(good, Math.floor(MAX_SCORES / perQuery)));
   const blocks: Block[] = [];
   for (let i0 = 0; i0 < s.queries; i0 += length) {
     const i1 = Math.min(i0 + length, s.queries);
