@@ -108,6 +108,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
         records.forEach((r, s) => {
           parts[`positionsPerChunk${s}`] = positionsPerChunk(r);
           r.segmentation.dispose();
+          r.context.dispose();
         });
         return total;
       },
