@@ -2,6 +2,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { hasRelaxedSimd, requestRelaxedSimd } from '../op/relaxed-simd.js';
 import { leafProblems } from '../../../../tools/leaf-problems.mjs';
 
 /** The AssemblyScript library without tfjs: compiled here with a thin entry, run on a memory of its own. */
@@ -34,11 +35,11 @@ export function map1(f: i32, n: i32, x: usize, y: usize): void {
 
 const asFolder = fileURLToPath(new URL('../../as', import.meta.url));
 
-async function compile(): Promise<Uint8Array<ArrayBuffer>> {
+async function compile(flags: string[]): Promise<Uint8Array<ArrayBuffer>> {
   const { main } = (await import('assemblyscript/asc')).default;
   let binary: Uint8Array | undefined;
   const { error, stderr } = await main(
-    ['entry.ts', '-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--noExportMemory', '--enable', 'simd', '-o', 'out.wasm', '--baseDir', asFolder],
+    ['entry.ts', '-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--noExportMemory', '--enable', 'simd', ...flags, '-o', 'out.wasm', '--baseDir', asFolder],
     {
       readFile: (f: string, base: string) => (f === 'entry.ts' ? ENTRY : existsSync(join(base, f)) ? readFileSync(join(base, f), 'utf8') : null),
       writeFile: (f: string, data: string | Uint8Array) => {
@@ -79,122 +80,133 @@ class Heap {
   }
 }
 
-let lib: Record<string, (...args: number[]) => number>;
 const heap = new Heap();
-beforeAll(async () => {
-  const bytes = await compile();
-  expect(leafProblems(bytes)).toEqual([]);
-  lib = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: heap.memory } }).exports as typeof lib;
-});
-
 let state = 1;
 const random = (n: number) => Float32Array.from({ length: n }, () => ((state = (Math.imul(state, 1103515245) + 12345) >>> 0) / 2 ** 31) - 1);
 
-describe('gemm', () => {
-  const shapes = [[1, 1, 1], [4, 8, 16], [5, 9, 3], [3, 7, 0], [63, 65, 64], [97, 31, 257], [2, 530, 6]];
-  const layouts = [[false, false], [false, true], [true, false], [true, true]] as const;
-  it.each(shapes)('%d x %d x %d in every layout, new and accumulated', (M, N, K) => {
-    for (const [ta, tb] of layouts) {
+requestRelaxedSimd();
+/** The build for engines with a fused multiply-add is made of the same source. */
+const builds = [
+  { build: 'plain', flags: [] },
+  { build: 'relaxed SIMD', flags: ['--enable', 'relaxed-simd'] },
+];
+
+describe.each(builds)('$build build', ({ build, flags }) => {
+  const isMissing = build !== 'plain' && !hasRelaxedSimd();
+  let lib: Record<string, (...args: number[]) => number>;
+  beforeAll(async () => {
+    if (isMissing) return;
+    const bytes = await compile(flags);
+    expect(leafProblems(bytes)).toEqual([]);
+    lib = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: heap.memory } }).exports as typeof lib;
+  });
+
+  describe.skipIf(isMissing)('gemm', () => {
+    const shapes = [[1, 1, 1], [4, 8, 16], [5, 9, 3], [3, 7, 0], [63, 65, 64], [97, 31, 257], [2, 530, 6]];
+    const layouts = [[false, false], [false, true], [true, false], [true, true]] as const;
+    it.each(shapes)('%d x %d x %d in every layout, new and accumulated', (M, N, K) => {
+      for (const [ta, tb] of layouts) {
+        for (const add of [0, 1]) {
+          // Rows of C lie further apart than they are long; what is between must stay.
+          const crs = N + 3;
+          const [A, B, C] = [random(M * K), random(K * N), random(M * crs)];
+          const [scratch, a, b] = [heap.alloc(lib.scratchBytes() / 4), heap.alloc(A), heap.alloc(B)];
+          const c = heap.alloc(C);
+          if (!add) for (let i = 0; i < M; i++) heap.view(c + 4 * i * crs, N).fill(NaN);
+          lib.gemm(M, N, K, a, ta ? 1 : K, ta ? M : 1, b, tb ? 1 : N, tb ? K : 1, c, crs, scratch, add);
+          const out = heap.view(c, M * crs);
+          let worst = 0;
+          for (let i = 0; i < M; i++) {
+            for (let j = 0; j < crs; j++) {
+              let sum = add || j >= N ? C[i * crs + j] : 0;
+              if (j < N) for (let k = 0; k < K; k++) sum += A[ta ? k * M + i : i * K + k] * B[tb ? j * K + k : k * N + j];
+              const error = Math.abs(out[i * crs + j] - sum);
+              if (!(error <= worst)) worst = error;
+            }
+          }
+          expect(worst).toBeLessThanOrEqual(1e-5 * Math.sqrt(K + 1));
+          heap.check();
+        }
+      }
+    });
+  });
+
+  describe.skipIf(isMissing)('gemv', () => {
+    it.each([[1, 1, 1], [1, 5, 13], [3, 66, 64], [2, 64, 0], [4, 7, 31]])('%d rows, %d x %d', (rows, outs, ins) => {
       for (const add of [0, 1]) {
-        // Rows of C lie further apart than they are long; what is between must stay.
-        const crs = N + 3;
-        const [A, B, C] = [random(M * K), random(K * N), random(M * crs)];
-        const [scratch, a, b] = [heap.alloc(lib.scratchBytes() / 4), heap.alloc(A), heap.alloc(B)];
-        const c = heap.alloc(C);
-        if (!add) for (let i = 0; i < M; i++) heap.view(c + 4 * i * crs, N).fill(NaN);
-        lib.gemm(M, N, K, a, ta ? 1 : K, ta ? M : 1, b, tb ? 1 : N, tb ? K : 1, c, crs, scratch, add);
-        const out = heap.view(c, M * crs);
-        let worst = 0;
-        for (let i = 0; i < M; i++) {
-          for (let j = 0; j < crs; j++) {
-            let sum = add || j >= N ? C[i * crs + j] : 0;
-            if (j < N) for (let k = 0; k < K; k++) sum += A[ta ? k * M + i : i * K + k] * B[tb ? j * K + k : k * N + j];
-            const error = Math.abs(out[i * crs + j] - sum);
-            if (!(error <= worst)) worst = error;
+        const [W, X, bias, Y] = [random(outs * ins), random(rows * ins), random(outs), random(rows * outs)];
+        const [w, x, b] = [heap.alloc(W), heap.alloc(X), heap.alloc(bias)];
+        const start = () => heap.alloc(add ? Y : rows * outs);
+        const [plain, biased, transposed] = [start(), start(), start()];
+        const turned = heap.alloc(Float32Array.from(W, (_, i) => W[(i % outs) * ins + Math.floor(i / outs)]));
+        lib.gemvRows(rows, outs, ins, w, ins, x, ins, 0, plain, outs, add);
+        lib.gemvRows(rows, outs, ins, w, ins, x, ins, b, biased, outs, add);
+        for (let r = 0; r < rows; r++) lib.gemvT(outs, ins, turned, outs, x + 4 * r * ins, transposed + 4 * r * outs, add);
+        for (let r = 0; r < rows; r++) {
+          for (let o = 0; o < outs; o++) {
+            let sum = add ? Y[r * outs + o] : 0;
+            for (let k = 0; k < ins; k++) sum += W[o * ins + k] * X[r * ins + k];
+            const at = 4 * (r * outs + o);
+            expect(heap.view(plain + at, 1)[0]).toBeCloseTo(sum, 4);
+            expect(heap.view(transposed + at, 1)[0]).toBeCloseTo(sum, 4);
+            expect(heap.view(biased + at, 1)[0]).toBeCloseTo(sum + bias[o], 4);
           }
         }
-        expect(worst).toBeLessThanOrEqual(1e-5 * Math.sqrt(K + 1));
         heap.check();
       }
-    }
-  });
-});
-
-describe('gemv', () => {
-  it.each([[1, 1, 1], [1, 5, 13], [3, 66, 64], [2, 64, 0], [4, 7, 31]])('%d rows, %d x %d', (rows, outs, ins) => {
-    for (const add of [0, 1]) {
-      const [W, X, bias, Y] = [random(outs * ins), random(rows * ins), random(outs), random(rows * outs)];
-      const [w, x, b] = [heap.alloc(W), heap.alloc(X), heap.alloc(bias)];
-      const start = () => heap.alloc(add ? Y : rows * outs);
-      const [plain, biased, transposed] = [start(), start(), start()];
-      const turned = heap.alloc(Float32Array.from(W, (_, i) => W[(i % outs) * ins + Math.floor(i / outs)]));
-      lib.gemvRows(rows, outs, ins, w, ins, x, ins, 0, plain, outs, add);
-      lib.gemvRows(rows, outs, ins, w, ins, x, ins, b, biased, outs, add);
-      for (let r = 0; r < rows; r++) lib.gemvT(outs, ins, turned, outs, x + 4 * r * ins, transposed + 4 * r * outs, add);
-      for (let r = 0; r < rows; r++) {
-        for (let o = 0; o < outs; o++) {
-          let sum = add ? Y[r * outs + o] : 0;
-          for (let k = 0; k < ins; k++) sum += W[o * ins + k] * X[r * ins + k];
-          const at = 4 * (r * outs + o);
-          expect(heap.view(plain + at, 1)[0]).toBeCloseTo(sum, 4);
-          expect(heap.view(transposed + at, 1)[0]).toBeCloseTo(sum, 4);
-          expect(heap.view(biased + at, 1)[0]).toBeCloseTo(sum + bias[o], 4);
-        }
-      }
-      heap.check();
-    }
-  });
-
-  it.each([0, 1, 3, 8, 63])('dot and axpy of %d values', (n) => {
-    const [X, Y] = [random(n), random(n)];
-    const [x, y] = [heap.alloc(X), heap.alloc(Y)];
-    expect(lib.dot(n, x, y)).toBeCloseTo(X.reduce((s, v, i) => s + v * Y[i], 0), 4);
-    lib.axpy(n, 0.5, x, y);
-    heap.view(y, n).forEach((v, i) => expect(v).toBeCloseTo(Y[i] + 0.5 * X[i], 6));
-    heap.check();
-  });
-});
-
-describe('elementary functions', () => {
-  const functions: [string, (x: number) => number, [number, number][]][] = [
-    ['exp', Math.exp, [[-87, 88], [-1, 1]]],
-    ['log', Math.log, [[1e-30, 1e-3], [0.5, 0.99], [1.01, 2], [1, 1e30]]],
-    ['sigmoid', (x) => 1 / (1 + Math.exp(-x)), [[-80, 80]]],
-    ['silu', (x) => x / (1 + Math.exp(-x)), [[-80, 80]]],
-    ['softplus', (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), [[-80, 80], [-4, 4]]],
-  ];
-  it.each(functions.map(([name, exact, ranges], index) => ({ name, exact, ranges, index })))('$name to 3e-7, four at a time and one', ({ exact, ranges, index }) => {
-    const n = 4000;
-    for (const [low, high] of ranges) {
-      const X = Float32Array.from({ length: n }, (_, i) => low + ((high - low) * (i + 0.5)) / n);
-      const [x, y4, y1] = [heap.alloc(X), heap.alloc(n), heap.alloc(n)];
-      lib.map4(index, n, x, y4);
-      lib.map1(index, n, x, y1);
-      expect(heap.view(y1, n)).toEqual(heap.view(y4, n));
-      let worst = 0;
-      heap.view(y4, n).forEach((v, i) => (worst = Math.max(worst, Math.abs(v - exact(X[i])) / Math.abs(exact(X[i])) || 0)));
-      expect(worst).toBeLessThan(3e-7);
-      expect(heap.view(y4, n).every(Number.isFinite)).toBe(true);
-      heap.check();
-    }
-  });
-
-  it('hands NaN on and saturates where float32 ends', () => {
-    const [x, y] = [heap.alloc([NaN, -1000, 1000, 0]), heap.alloc(4)];
-    const results = functions.map((_, f) => {
-      lib.map4(f, 4, x, y);
-      return [...heap.view(y, 4)];
     });
-    for (const r of results) expect(r[0]).toBeNaN();
-    const [exp, , sigmoid, silu, softplus] = results;
-    expect(exp[1]).toBe(0);
-    expect(exp[2]).toBeGreaterThan(1e38);
-    expect(exp[3]).toBe(1);
-    expect(sigmoid.slice(2)).toEqual([1, 0.5]);
-    expect(sigmoid[1]).toBeLessThan(1e-37);
-    expect(Math.abs(silu[1])).toBeLessThan(1e-34);
-    expect(silu.slice(2)).toEqual([1000, 0]);
-    expect(softplus.slice(1, 3)).toEqual([0, 1000]);
-    heap.check();
+
+    it.each([0, 1, 3, 8, 63])('dot and axpy of %d values', (n) => {
+      const [X, Y] = [random(n), random(n)];
+      const [x, y] = [heap.alloc(X), heap.alloc(Y)];
+      expect(lib.dot(n, x, y)).toBeCloseTo(X.reduce((s, v, i) => s + v * Y[i], 0), 4);
+      lib.axpy(n, 0.5, x, y);
+      heap.view(y, n).forEach((v, i) => expect(v).toBeCloseTo(Y[i] + 0.5 * X[i], 6));
+      heap.check();
+    });
+  });
+
+  describe.skipIf(isMissing)('elementary functions', () => {
+    const functions: [string, (x: number) => number, [number, number][]][] = [
+      ['exp', Math.exp, [[-87, 88], [-1, 1]]],
+      ['log', Math.log, [[1e-30, 1e-3], [0.5, 0.99], [1.01, 2], [1, 1e30]]],
+      ['sigmoid', (x) => 1 / (1 + Math.exp(-x)), [[-80, 80]]],
+      ['silu', (x) => x / (1 + Math.exp(-x)), [[-80, 80]]],
+      ['softplus', (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), [[-80, 80], [-4, 4]]],
+    ];
+    it.each(functions.map(([name, exact, ranges], index) => ({ name, exact, ranges, index })))('$name to 3e-7, four at a time and one', ({ exact, ranges, index }) => {
+      const n = 4000;
+      for (const [low, high] of ranges) {
+        const X = Float32Array.from({ length: n }, (_, i) => low + ((high - low) * (i + 0.5)) / n);
+        const [x, y4, y1] = [heap.alloc(X), heap.alloc(n), heap.alloc(n)];
+        lib.map4(index, n, x, y4);
+        lib.map1(index, n, x, y1);
+        expect(heap.view(y1, n)).toEqual(heap.view(y4, n));
+        let worst = 0;
+        heap.view(y4, n).forEach((v, i) => (worst = Math.max(worst, Math.abs(v - exact(X[i])) / Math.abs(exact(X[i])) || 0)));
+        expect(worst).toBeLessThan(3e-7);
+        expect(heap.view(y4, n).every(Number.isFinite)).toBe(true);
+        heap.check();
+      }
+    });
+
+    it('hands NaN on and saturates where float32 ends', () => {
+      const [x, y] = [heap.alloc([NaN, -1000, 1000, 0]), heap.alloc(4)];
+      const results = functions.map((_, f) => {
+        lib.map4(f, 4, x, y);
+        return [...heap.view(y, 4)];
+      });
+      for (const r of results) expect(r[0]).toBeNaN();
+      const [exp, , sigmoid, silu, softplus] = results;
+      expect(exp[1]).toBe(0);
+      expect(exp[2]).toBeGreaterThan(1e38);
+      expect(exp[3]).toBe(1);
+      expect(sigmoid.slice(2)).toEqual([1, 0.5]);
+      expect(sigmoid[1]).toBeLessThan(1e-37);
+      expect(Math.abs(silu[1])).toBeLessThan(1e-34);
+      expect(silu.slice(2)).toEqual([1000, 0]);
+      expect(softplus.slice(1, 3)).toEqual([0, 1000]);
+      heap.check();
+    });
   });
 });
