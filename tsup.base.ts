@@ -23,6 +23,24 @@ export function packageBuild(entry: Record<string, string>): Options {
     removeNodeProtocol: false,
     external: [/^@bytelm\//, /^@tensorflow\//, /^node:/],
     esbuildPlugins: [gradientsApart(), noSources()],
+    plugins: [nodeImportsHidden()],
+  };
+}
+
+/**
+ * Imports of Node's modules run in Node only (files of checkpoints, of data). Written out, bundlers other than Vite refuse to make a page of
+ * them; computed and marked, all let them be.
+ */
+function nodeImportsHidden(): NonNullable<Options['plugins']>[number] {
+  const marks = '/* webpackIgnore: true */ /* @vite-ignore */';
+  return {
+    name: 'node-imports-hidden',
+    renderChunk: (code) => ({
+      code: code
+        .replace(/\bimport\(["']node:([\w/]+)["']\)/g, `import(${marks} ["node", "$1"].join(":"))`)
+        // A chunk imported for nothing: bundlers warn, since the package says that chunks do nothing by themselves. The line stays for the map.
+        .replace(/^import "\.\/chunk-[A-Z0-9]+\.js";$/gm, ''),
+    }),
   };
 }
 

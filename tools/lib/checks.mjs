@@ -31,6 +31,6 @@ export async function checks(root, tally) {
     const counts = /(\d+) passed, (\d+) failed\s*$/.exec(run.output.trimEnd());
     if (!counts || (!run.ok && counts[2] === '0')) tally.whole(part, { ...run, ok: false });
     else tally.add(part, { passed: Number(counts[1]), failed: Number(counts[2]), seconds: run.seconds });
-    if (!run.ok) console.log(run.output.split('\n').slice(-80).join('\n'));
+    if (!run.ok) console.log(run.output.split('\n').filter((l) => !/^[✓✗-] /.test(l)).slice(-80).join('\n'));
   }
 }
