@@ -9,9 +9,14 @@ export interface SharedOptions {
   seed: number;
 }
 
+const VARIABLE = 'BYTELM_BACKEND';
+
 /** `--backend` and `--seed`, as every sub-command has them. The backend's name is checked where it starts, so that the message is the same everywhere. */
 export function withSharedOptions(command: Command, defaultBackend: BackendChoice): Command {
+  const backend = new Option('--backend <name>', `${BACKEND_NAMES.join(', ')} or auto (the fastest that starts); BYTELM_BACKEND sets another default`).default(defaultBackend);
+  // commander would take an empty variable for a value.
+  if (process.env[VARIABLE]) backend.env(VARIABLE);
   return command
-    .addOption(new Option('--backend <name>', `${BACKEND_NAMES.join(', ')} or auto (the fastest that starts)`).default(defaultBackend).env('BYTELM_BACKEND'))
+    .addOption(backend)
     .option('--seed <number>', 'seed of everything random', whole(0), 0);
 }

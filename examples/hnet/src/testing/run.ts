@@ -31,7 +31,7 @@ export function spawnCli(args: readonly string[], options: SpawnOptions = {}): P
   const command = [process.execPath, '--import', 'tsx', MAIN, ...args];
   const [file, ...rest] = options.before ? ['bash', '-c', `${options.before}; exec "$@"`, 'bash', ...command] : command;
   // The sources' path names come from the repository's tsconfig, wherever the command runs.
-  const env = { ...process.env, BYTELM_BACKEND: '', TSX_TSCONFIG_PATH: join(REPOSITORY, 'tsconfig.json') };
+  const env = { ...process.env, TSX_TSCONFIG_PATH: join(REPOSITORY, 'tsconfig.json') };
   const child = spawn(file!, rest, { cwd: options.cwd ?? REPOSITORY, env, stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] });
   if (options.input !== undefined) child.stdin!.end(options.input);
   const out = { stdout: '', stderr: '' };
