@@ -15,12 +15,6 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const only = process.argv.slice(2);
 const packages = readdirSync(join(root, 'packages')).filter((p) => !only.length || only.includes(p));
 
-const tsFiles = (dir) =>
-  !existsSync(dir)
-    ? []
-    : readdirSync(dir, { withFileTypes: true }).flatMap((e) =>
-        e.isDirectory() ? tsFiles(join(dir, e.name)) : e.name.endsWith('.ts') ? [join(dir, e.name)] : [],
-      );
 /** The file and everything it imports: what its output depends on. */
 function closure(file, seen = new Set()) {
   if (seen.has(file)) return seen;
