@@ -208,15 +208,19 @@ export function ssdGrad(
           gemm(q, P, q, M, 1, Q, dyc, xs, 1, du, P, gs, false);
 
           // Through the state that leaves.
-          gemm(q, N, P, xc, xs, 1, dS, N, 1, V, N, gs, false);
-          for (let j = 0; j < q; j++) {
+          const leaves = dFinal != 0 || t0 + Q < L;
+          if (leaves) gemm(q, N, P, xc, xs, 1, dS, N, 1, V, N, gs, false);
+          memory.fill(k, 0, <usize>q << 2);
+          for (let j = 0; leaves && j < q; j++) {
             const f = load<f32>(at(out, j)) * load<f32>(at(d, j));
             const Bj = at(Bg, (t0 + j) * bs);
             store<f32>(at(k, j), f * dot(N, Bj, at(V, j * N)));
             axpy(N, f, at(V, j * N), at(dB, group + (t0 + j) * bs));
           }
-          scaleRows(q, N, at(Bg, t0 * bs), bs, out, 0, scaled);
-          gemm(q, P, N, scaled, N, 1, dS, 1, N, du, P, gs, true);
+          if (leaves) {
+            scaleRows(q, N, at(Bg, t0 * bs), bs, out, 0, scaled);
+            gemm(q, P, N, scaled, N, 1, dS, 1, N, du, P, gs, true);
+          }
 
           // Through the state that enters.
           const enters = c > 0 || initial != 0;

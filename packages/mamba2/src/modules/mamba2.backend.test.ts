@@ -125,6 +125,36 @@ describe.each(backendsForTest())('Mamba2 on %s', (backend) => {
     disposeState([state, copy]);
   });
 
+  it('a state whose data another tensor shares is not overwritten', async () => {
+    const mixer = new Mamba2(SMALL, new Rng(1));
+    const { state } = mixer.step(random([2, 24], 1) as tf.Tensor2D, mixer.initState(2));
+    const alias = tf.clone(state.ssm);
+    const before = Float32Array.from(await alias.data());
+    const after = mixer.step(random([2, 24], 2) as tf.Tensor2D, state).state;
+    await expectClose(alias, before, { atol: 0, rtol: 0 });
+    expect(Array.from(await after.ssm.data())).not.toEqual(Array.from(before));
+  });
+
+  it.each([1, 2, 3, 5, 8])('%i rows a step equal the full forward', async (rows) => {
+    const mixer = new Mamba2({ ...SMALL, convWidth: rows === 2 ? 3 : 4, dState: 6 }, new Rng(1));
+    const u = random([rows, 6, 24], 2) as tf.Tensor3D;
+    const full = mixer.forward(u, new SequenceContext(rows, 6));
+    let state = mixer.initState(rows);
+    for (let t = 0; t < 6; t++) {
+      const out = mixer.step(position(u, t), state);
+      state = out.state;
+      await expectClose(out.y, position(full, t), { atol: 2e-6, name: `step ${t}` });
+    }
+  });
+
+  it('refuses rows and inputs that do not fit the state', () => {
+    const mixer = new Mamba2(SMALL, new Rng(1));
+    const state = mixer.initState(3);
+    expect(() => mixer.step(tf.zeros([2, 24]), state)).toThrow(/\(R, D\) = \(3, 24\).*got \(2, 24\)/);
+    expect(() => mixer.step(tf.zeros([2, 24]), state, [1, 3])).toThrow(/`rows`.*got \[1, 3\]/);
+    expect(() => mixer.step(tf.zeros([2, 24]), state, [1, 1])).toThrow(/`rows`/);
+  });
+
   it('leaks nothing over 50 training steps and 200 decode steps', async () => {
     const mixer = new Mamba2({ dModel: 8, headDim: 4, dState: 4 }, new Rng(1));
     const vars = [...mixer.parameters().values()];

@@ -141,6 +141,18 @@ describe.each(backendsForTest())('ssd on %s', (backend) => {
     await expectClose(second.finalState, whole.finalState, { atol: 1e-5 });
   });
 
+  it('one chunk and many give the same gradients, without states at the ends too', async () => {
+    const { x, dt, A, B, C, D, dtBias } = example(2, 13);
+    const inputs = [x, dt, A, B, C, D, dtBias];
+    const weights = random([2, 13, 4, 6], 11);
+    const gradsWith = (chunkSize: number) =>
+      tf.grads((x: tf.Tensor, dt: tf.Tensor, A: tf.Tensor, B: tf.Tensor, C: tf.Tensor, D: tf.Tensor, dtBias: tf.Tensor) =>
+        tf.sum(tf.mul(ssd(x, { dt, A, B, C, D, dtBias, dtSoftplus: true, chunkSize }).y, weights)),
+      )(inputs);
+    const [one, many] = [gradsWith(64), gradsWith(3)];
+    for (const i of inputs.keys()) await expectClose(one[i]!, many[i]!, { atol: 2e-5, name: `gradient ${i}` });
+  });
+
   it('gradients equal finite differences', async () => {
     const { x, dt, A, B, C, D, dtBias } = example(1, 11, { heads: 2, headDim: 3, groups: 1, state: 4 });
     const z = random([1, 11, 2, 3], 9);

@@ -2,8 +2,11 @@ import { checkShape, ShapeError, silu, type Dims } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { ssdOp } from '../kernels/ssd/op.js';
 
-/** Positions a chunk, where the caller does not say: a balance of work within and across chunks for P and N of 64 to 128. */
-const DEFAULT_CHUNK = 64;
+/**
+ * Positions a chunk at most: a balance of work within and across chunks for P and N of 64 to 128. Published configs say 256, which suits
+ * 16-bit matrix units; here it would only cost time, and four times the memory for decays.
+ */
+const LARGEST_CHUNK = 64;
 
 export interface SsdParameters {
   /** (B, L, H), before bias and softplus when `dtSoftplus` is set. */
@@ -26,7 +29,7 @@ export interface SsdParameters {
 }
 
 export interface SsdOptions extends SsdParameters {
-  /** At most this many positions a chunk, default 64; it never changes the result beyond rounding. */
+  /** At most this many positions a chunk, default and upper bound 64; it never changes the result beyond rounding. */
   chunkSize?: number | undefined;
   /** (B, H, P, N). With `documentIds` it belongs to id 0: a row that starts with another id ignores it. */
   initialState?: tf.Tensor | undefined;
@@ -52,13 +55,13 @@ export function ssd(x: tf.Tensor, options: SsdOptions & { returnFinalState: true
 export function ssd(x: tf.Tensor, options: SsdOptions): { y: tf.Tensor4D; finalState?: tf.Tensor4D };
 export function ssd(x: tf.Tensor, options: SsdOptions): { y: tf.Tensor4D; finalState?: tf.Tensor4D } {
   const dims = checkSsd('ssd', x, options, '(B, L, H, P)');
-  const { dt, A, B, C, D, z, dtBias, initialState, documentIds, lengths, chunkSize = DEFAULT_CHUNK, returnFinalState = false } = options;
+  const { dt, A, B, C, D, z, dtBias, initialState, documentIds, lengths, chunkSize = LARGEST_CHUNK, returnFinalState = false } = options;
   if (!(chunkSize >= 1)) throw new ShapeError(`[ssd] \`chunkSize\`: expected a positive number, got ${chunkSize}.`);
   if (dims.L === 0) throw new ShapeError('[ssd] `x`: expected at least one position, got L = 0.');
   if (initialState) checkShape('ssd', initialState, 'initialState', '(B, H, P, N)', dims);
   if (documentIds) checkShape('ssd', documentIds, 'documentIds', '(B, L)', dims, 'int32');
   if (lengths) checkShape('ssd', lengths, 'lengths', '(B)', dims, 'int32');
-  const attrs = { ...stepSizeAttrs('ssd', options), chunkSize: Math.floor(chunkSize), returnFinalState };
+  const attrs = { ...stepSizeAttrs('ssd', options), chunkSize: Math.min(Math.floor(chunkSize), LARGEST_CHUNK), returnFinalState };
   return tf.tidy(() => {
     const [out, finalState] = ssdOp({ x, dt, A, B, C, D, dtBias, initialState, documentIds, lengths }, attrs);
     const y = (z ? tf.mul(out!, silu(z)) : out!) as tf.Tensor4D;

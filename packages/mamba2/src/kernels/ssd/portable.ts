@@ -9,11 +9,11 @@ export function fromEntryStates(c: Chunks): tf.Tensor {
   return scale(fromGroups(y, c, [c.heads, c.headDim]), c.into);
 }
 
-/** `decay` times a (bc*G, Q, Q) matrix shared by the heads of a group: (bc*H, Q, Q). */
-export function overHeads(c: Chunks, perGroup: tf.Tensor): tf.Tensor3D {
-  if (c.headsPerGroup === 1) return tf.mul(c.decay, perGroup);
-  const grouped = tf.reshape(c.decay, [c.bc * c.groups, c.headsPerGroup, c.size, c.size]);
-  return tf.reshape(tf.mul(grouped, tf.expandDims(perGroup, 1)), c.decay.shape as [number, number, number]);
+/** `perHead` (bc*H, Q, Q), by default the decays, times a (bc*G, Q, Q) matrix shared by the heads of a group. */
+export function overHeads(c: Chunks, perGroup: tf.Tensor, perHead = c.decay): tf.Tensor3D {
+  if (c.headsPerGroup === 1) return tf.mul(perHead, perGroup);
+  const grouped = tf.reshape(perHead, [c.bc * c.groups, c.headsPerGroup, c.size, c.size]);
+  return tf.reshape(tf.mul(grouped, tf.expandDims(perGroup, 1)), [c.bc * c.heads, c.size, c.size]);
 }
 
 /** D as a factor of (..., H, P). */
