@@ -2,8 +2,9 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigError, DataError, Rng, type SequenceLM } from '@bytelm/core';
-import { loadParameters, openCheckpoint, saveSafetensors, stateDict, writeFileAtomic, type TensorSource } from '@bytelm/core/io';
-import type { HNetConfig } from './config.js';
+import { loadParameters, openCheckpoint, openPretrained, saveSafetensors, stateDict, writeFileAtomic, type TensorSource } from '@bytelm/core/io';
+import { count } from './cli/format.js';
+import { resolveHNetConfig, type HNetConfig } from './config.js';
 import { createHNet } from './model.js';
 import { HNET_PRESETS } from './presets.js';
 import { readConfigFile } from './read-config.js';
@@ -39,7 +40,7 @@ const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json', 'pyto
  * @param configPath A configuration to use in place of the one that belongs to the weights.
  * @throws ConfigError for a name that is none of these, DataError when a file is missing.
  */
-export function findModel(spec: string, configPath?: string): ModelSource {
+export async function findModel(spec: string, configPath?: string): Promise<ModelSource> {
   const given = configPath === undefined ? undefined : readConfigFile(configPath);
   if (existsSync(spec)) return statSync(spec).isDirectory() ? fromFolder(spec, given) : fromFile(spec, given);
   const preset = Object.hasOwn(HNET_PRESETS, spec) ? HNET_PRESETS[spec]! : undefined;
@@ -47,16 +48,35 @@ export function findModel(spec: string, configPath?: string): ModelSource {
     const { repo, ratioTargets } = preset;
     return { name: spec, config: given ?? preset.config, ratioTargets, weights: repo ? hub(repo) : null };
   }
-  if (/^[\w.-]+\/[\w.-]+$/.test(spec) && !spec.startsWith('.')) {
-    const known = Object.values(HNET_PRESETS).find((p) => p.repo === spec);
-    const config = given ?? known?.config;
-    if (!config) throw new ConfigError(`[model] ${spec}: there is no such folder here, and no configuration of that Hugging Face repository is known. Hint: add --config FILE.`);
-    return { name: spec, config, ratioTargets: known?.ratioTargets, weights: hub(spec) };
-  }
+  if (/^[\w.-]+\/[\w.-]+$/.test(spec) && !spec.startsWith('.')) return fromHub(spec, given);
   throw new ConfigError(`[model] ${spec}: expected a folder, a file, a preset or a Hugging Face id, found none of them. Hint: presets are ${Object.keys(HNET_PRESETS).join(', ')}.`);
 }
 
-const hub = (id: string): Weights => ({ label: id, local: false, open: () => openCheckpoint(id) });
+const hub = (id: string): Weights => ({ label: id, local: false, open: async () => (await fetchModel(id)).tensors });
+
+/** A repository of the Hugging Face hub. The published ones hold no configuration: theirs are presets. */
+async function fromHub(id: string, given: HNetConfig | undefined): Promise<ModelSource> {
+  const known = Object.values(HNET_PRESETS).find((p) => p.repo === id);
+  if (given ?? known) return { name: id, config: (given ?? known?.config)!, ratioTargets: known?.ratioTargets, weights: hub(id) };
+  const { config, tensors } = await fetchModel(id);
+  if (!config) {
+    await tensors.close();
+    throw new ConfigError(`[model] ${id}: expected a config.json in the repository, there is none. Hint: add --config FILE.`);
+  }
+  return { name: id, config: resolveHNetConfig(config), ratioTargets: undefined, weights: { label: id, local: false, open: async () => tensors } };
+}
+
+/** Downloads what is not in the cache, saying now and then how far it is. */
+function fetchModel(id: string) {
+  let shown = 0;
+  return openPretrained(id, {
+    onProgress: ({ file, loaded, total }) => {
+      if (performance.now() - shown < 2000 && loaded < total) return;
+      shown = performance.now();
+      process.stderr.write(`${id}: ${file} ${count(loaded / 1e6)} of ${count(total / 1e6)} MB\n`);
+    },
+  });
+}
 
 function fromFolder(folder: string, given: HNetConfig | undefined): ModelSource {
   const path = join(folder, 'config.json');

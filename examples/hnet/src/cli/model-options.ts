@@ -17,13 +17,13 @@ export const withModelOptions = (command: Command): Command =>
     .option('--config <file>', 'configuration to use in place of the one that belongs to the model');
 
 /** The model the options name; without `--model` the one that ships. */
-export function sourceOf(options: Partial<ModelOptions>): ModelSource {
+export function sourceOf(options: Partial<ModelOptions>): Promise<ModelSource> {
   return findModel(options.model ?? TINY_MODEL, options.config);
 }
 
 /** Starts the backend and loads the model, saying on standard error what they are. */
 export async function startModel(options: ModelOptions): Promise<{ model: SequenceLM; source: ModelSource }> {
-  const source = sourceOf(options);
+  const source = await sourceOf(options);
   await startBackend(options.backend);
   const model = await loadModel(source, { seed: options.seed });
   const name = source.name === TINY_MODEL ? 'tiny (comes with this example)' : source.name;

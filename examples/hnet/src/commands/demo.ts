@@ -14,7 +14,7 @@ import { real, whole } from '../cli/values.js';
 import { continueText } from '../continue-text.js';
 import { fineTune } from '../demo/fine-tune.js';
 import { readSample, ROW, VERSE, type Sample } from '../demo/sample.js';
-import { chunksPage, type ChunkRow } from '../page/index.js';
+import { chunksPage, lossCurveSvg, type ChunkRow } from '../page/index.js';
 import { defaultLrMultipliers, defaultRatioTargets } from '../train/settings.js';
 import { startBackend } from '../cli/start.js';
 import { rowText } from './chunks.js';
@@ -51,7 +51,7 @@ export function addDemoCommand(program: Command): void {
 const print = (text = ''): void => void process.stdout.write(`${text}\n`);
 
 async function demo(options: DemoOptions): Promise<void> {
-  const source = sourceOf(options);
+  const source = await sourceOf(options);
   const sample = readSample(options.text ?? VERSE, options.text ?? 'verse (Shakespeare)');
   await startBackend(options.backend);
   const ratioTargets = source.ratioTargets ?? defaultRatioTargets(source.config);
@@ -92,7 +92,8 @@ async function look(model: SequenceLM, sample: Sample, options: DemoOptions, tit
 
 interface Trained {
   steps: number;
-  losses: { step: number; loss: number }[];
+  /** Lines of a training log. */
+  log: { type: 'step'; step: number; crossEntropy: number }[];
 }
 
 /** The minute of training, with the loss as it falls. Ctrl-C ends it early; the demo then goes on. */
@@ -100,14 +101,14 @@ async function train(model: SequenceLM, source: ModelSource, sample: Sample, rat
   print(`\n2. Training it for ${seconds} s on ${count(sample.train.length)} bytes of ${sample.name}`);
   const { signal, release } = stopSignal(() => process.stdout.write('\ntraining ends here; press Ctrl-C again to end the demo\n'));
   const progress = createProgress({ total: seconds, unit: 'second', stream: process.stdout, interval: Math.min(5, seconds / 4) });
-  const losses: Trained['losses'] = [];
+  const log: Trained['log'] = [];
   let smooth: number | undefined;
   try {
     const lrMultipliers = defaultLrMultipliers(source.config, ratioTargets);
     for await (const e of fineTune({ model, config: source.config, text: sample.train, lrMultipliers, seconds, seed, signal })) {
       const loss = e.parts.crossEntropy! / Math.LN2;
       smooth = smooth === undefined ? loss : 0.9 * smooth + 0.1 * loss;
-      losses.push({ step: e.step, loss });
+      log.push({ type: 'step', step: e.step, crossEntropy: e.parts.crossEntropy! });
       progress.update(Math.min(seconds, Math.round(e.seconds)), `step ${e.step} · loss ${smooth.toFixed(3)} bits per byte · ${count(e.bytesPerSecond)} bytes/s`);
       await breathe();
     }
@@ -115,7 +116,7 @@ async function train(model: SequenceLM, source: ModelSource, sample: Sample, rat
     progress.stop();
     release();
   }
-  return { steps: losses.length, losses };
+  return { steps: log.length, log };
 }
 
 async function keep(folder: string, model: SequenceLM, source: ModelSource): Promise<void> {
@@ -143,6 +144,7 @@ async function writePage(options: DemoOptions, source: ModelSource, sample: Samp
       { title: 'It writes, before', text: sample.prompt + before.text },
       { title: 'It writes, after', text: sample.prompt + after.text },
     ],
+    figures: trained.steps > 1 ? [{ caption: `Loss during training on ${sample.name}`, svg: await lossCurveSvg(trained.log) }] : [],
   });
   await writeFileAtomic(options.html, page);
   print(`page: ${resolve(options.html)}`);

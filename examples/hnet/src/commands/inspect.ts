@@ -36,7 +36,7 @@ export function addInspectCommand(program: Command): void {
 
 async function run(model: string | undefined, options: InspectOptions): Promise<void> {
   if (model !== undefined && options.model !== undefined) throw new ConfigError('[inspect] expected the model once, got an argument and --model.');
-  const source = sourceOf({ ...options, ...(model !== undefined && { model }) });
+  const source = await sourceOf({ ...options, ...(model !== undefined && { model }) });
   const stages = source.config.d_model.length - 1;
   if (options.positionsPerChunk && options.positionsPerChunk.length !== stages) throw new ConfigError(`[inspect] --positions-per-chunk: expected ${stages} numbers, got ${options.positionsPerChunk.length}.`);
   const report = inspectConfig(source, options.positionsPerChunk);

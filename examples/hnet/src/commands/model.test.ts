@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { initBackend, Rng } from '@bytelm/core';
 import { saveModel } from '../checkpoint.js';
 import { createHNet } from '../model.js';
-import { callCli, SMALL, spawnCli, temporaryFolder, TEXT } from '../testing/run.js';
+import { callCli, REPOSITORY, SMALL, spawnCli, temporaryFolder, TEXT } from '../testing/run.js';
 import type { HNetConfig } from '../config.js';
 
 const folder = temporaryFolder();
@@ -39,6 +39,18 @@ describe('generate', () => {
     expect(again.stdout).toBe(first.stdout);
     expect(other.stdout).not.toBe(first.stdout);
   });
+
+  // Weights and greedy bytes of the published implementation.
+  it.each([['torch file', 'hnet_edge/hnet_edge.pt', 'hnet_edge'], ['folder', 'hnet_1stage', 'hnet_1stage'], ['safetensors file', 'hnet_2stage/model.safetensors', 'hnet_2stage']])(
+    'continues as the reference does, from a %s',
+    async (_, model, name) => {
+      const fixtures = join(REPOSITORY, 'fixtures/hnet');
+      const { prompt, tokens } = (JSON.parse(readFileSync(join(fixtures, name, 'expected.json'), 'utf8')) as { generation: { prompt: string; tokens: number[] } }).generation;
+      const { code, stdout, stderr } = await callCli('generate', '--model', join(fixtures, model), '--prompt', prompt.slice(1), '--temperature', '0', '--max-bytes', String(tokens.length), '--json');
+      expect(code, stderr).toBe(0);
+      expect((JSON.parse(stdout) as { rows: { bytes: number[] }[] }).rows[0]!.bytes).toEqual(tokens);
+    },
+  );
 
   it("a text does not depend on its neighbours in the batch", async () => {
     const row = async (...prompts: string[]) => JSON.parse((await callCli('generate', '--model', at('two'), '--prompt', ...prompts, '--max-bytes', '24', '--temperature', '0', '--json')).stdout) as { rows: { bytes: number[] }[] };

@@ -4,8 +4,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { initBackend, Rng } from '@bytelm/core';
 import { saveSafetensors, stateDict } from '@bytelm/core/io';
-import { createHNet } from '../model.js';
-import { callCli, SMALL, spawnCli, temporaryFolder, TEXT, writeJson } from '../testing/run.js';
+import type { HNetConfig } from '../config.js';
+import { createHNet, stageOfParameter } from '../model.js';
+import { parameterShapes } from '../parameter-shapes.js';
+import { callCli, REPOSITORY, SMALL, spawnCli, temporaryFolder, TEXT, writeJson } from '../testing/run.js';
 import { decays } from '../train/parameter-groups.js';
 import { readLines } from '../train/train-log.js';
 
@@ -30,7 +32,7 @@ describe('train', () => {
     const { code, stderr } = await callCli(...run('whole', '--steps', '6'));
     expect(code, stderr).toBe(0);
     expect(stderr).toMatch(/step 6\/6 · loss \d\.\d+ \(\d\.\d+ bits per byte\) · \d+\.\d bytes per chunk · [\d,]+ bytes\/s · 0s left/);
-    expect(readdirSync(at('whole')).sort()).toEqual(['checkpoint-00000004', 'checkpoint-00000006', 'config.json', 'log.jsonl', 'model.safetensors', 'run.json']);
+    expect(readdirSync(at('whole')).sort()).toEqual(['checkpoint-00000004', 'checkpoint-00000006', 'config.json', 'log.jsonl', 'loss.svg', 'model.safetensors', 'run.json']);
     expect(JSON.parse(readFileSync(at('whole', 'config.json'), 'utf8'))).toEqual(SMALL);
     const logged = steps('whole');
     expect(logged.map((l) => l.step)).toEqual([1, 2, 3, 4, 5, 6]);
@@ -148,11 +150,19 @@ describe('train', () => {
 });
 
 describe('which parameters decay', () => {
-  const names: [string, number][] = [['embeddings.weight', 2], ['lm_head.weight', 2], ['backbone.encoder.layers.0.mixer.conv1d.weight', 3], ['backbone.encoder.layers.0.mixer.conv1d.bias', 1], ['backbone.encoder.layers.0.mixer.A_log', 1], ['backbone.encoder.layers.0.norm1.weight', 1], ['backbone.encoder.layers.0.mixer.norm.weight', 1]];
+  const names: [string, number][] = [['embeddings.weight', 2], ['lm_head.weight', 2], ['backbone.encoder.layers.0.mixer.conv1d.weight', 3], ['backbone.encoder.layers.0.mixer.conv1d.bias', 1], ['backbone.encoder.layers.0.mixer.A_log', 1], ['backbone.encoder.layers.0.norm1.weight', 1]];
 
-  it('matrices: neither vectors nor embeddings; published: to the letter', () => {
-    const of = (rule: 'matrices' | 'published') => names.filter(([n, rank]) => decays(n, rank, rule)).map(([n]) => n.split('.').slice(-2).join('.'));
-    expect(of('matrices')).toEqual(['lm_head.weight', 'conv1d.weight']);
-    expect(of('published')).toEqual(['embeddings.weight', 'lm_head.weight', 'conv1d.weight', 'mixer.A_log', 'norm1.weight']);
+  it('matrices: neither vectors nor embeddings', () => {
+    expect(names.filter(([n, rank]) => decays(n, rank, 'matrices')).map(([n]) => n.split('.').slice(-2).join('.'))).toEqual(['lm_head.weight', 'conv1d.weight']);
+  });
+
+  it.each(['hnet_1stage', 'hnet_2stage'])("published: as the reference's grouping function has it, rates too: %s", (name) => {
+    const read = (file: string) => JSON.parse(readFileSync(join(REPOSITORY, 'fixtures/hnet', name, file), 'utf8')) as unknown;
+    const { param_groups: expected } = read('expected.json') as { param_groups: { lr_multiplier: number[]; params: Record<string, { lr_multiplier: number; weight_decay_zero: boolean }> } };
+    const config = read('config.json') as HNetConfig;
+    const own = Object.fromEntries(
+      [...parameterShapes(config)].map(([n, shape]) => [n, { lr_multiplier: expected.lr_multiplier[stageOfParameter(n, config)], weight_decay_zero: !decays(n, shape.length, 'published') }]),
+    );
+    expect(own).toEqual(expected.params);
   });
 });

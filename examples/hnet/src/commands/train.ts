@@ -30,8 +30,8 @@ Examples:
   hnet train --resume --out runs/demo
   hnet train --init runs/demo --data verse.txt --steps 200 --lr 5e-4 --out runs/verse
 
-The folder then holds model.safetensors and config.json (published names), log.jsonl, run.json, and the newest checkpoints. Ctrl-C saves and
-stops; --resume takes every setting from the run (options given again replace theirs) and continues bit for bit on the same backend.`;
+The folder then holds model.safetensors and config.json (published names), log.jsonl, loss.svg, run.json, and the newest
+checkpoints. Ctrl-C saves and stops; --resume takes every setting from the run (options given again replace theirs) and continues bit for bit on the same backend.`;
 
 /** `hnet train` */
 export function addTrainCommand(program: Command): void {
@@ -73,7 +73,7 @@ export function addTrainCommand(program: Command): void {
 }
 
 async function train(options: TrainOptions, command: Command): Promise<void> {
-  const { source, settings } = options.resume ? resumed(options, command) : fresh(options, command);
+  const { source, settings } = options.resume ? resumed(options, command) : await fresh(options, command);
   const backend = await startBackend(settings.backend);
   const model = await loadModel(source, { seed: settings.seed, ratioTargets: settings.ratioTargets, ratioLossWeight: settings.ratioWeight });
   // A handler from here on: before, nothing could be lost.
@@ -126,12 +126,12 @@ function startLine({ data, parameters, step }: Extract<TrainRunEvent, { type: 's
 }
 
 /** Settings of a new run. */
-function fresh(options: TrainOptions, command: Command): { source: ModelSource; settings: TrainSettings } {
+async function fresh(options: TrainOptions, command: Command): Promise<{ source: ModelSource; settings: TrainSettings }> {
   if (!options.data) throw new ConfigError('[train] --data: expected files or folders of text, got none.');
   if (options.preset && options.config) throw new ConfigError('[train] --preset and --config: expected one of them, got both.');
   const preset = options.preset === undefined ? undefined : HNET_PRESETS[options.preset];
   if (options.preset !== undefined && !preset) throw new ConfigError(`[train] --preset ${options.preset}: expected one of ${Object.keys(HNET_PRESETS).join(', ')}.`);
-  const source = startingPoint(options, preset);
+  const source = await startingPoint(options, preset);
   const ratioTargets = options.ratioTargets ?? source.ratioTargets ?? defaultRatioTargets(source.config);
   const settings: TrainSettings = {
     ...D,
@@ -147,9 +147,9 @@ function fresh(options: TrainOptions, command: Command): { source: ModelSource; 
 }
 
 /** Weights of `--init`, or initial ones for a preset or configuration. */
-function startingPoint({ init, preset: name, config }: TrainOptions, preset: (typeof HNET_PRESETS)[string] | undefined): ModelSource {
+async function startingPoint({ init, preset: name, config }: TrainOptions, preset: (typeof HNET_PRESETS)[string] | undefined): Promise<ModelSource> {
   if (init !== undefined) {
-    const source = findModel(init, config);
+    const source = await findModel(init, config);
     if (!source.weights) throw new ConfigError(`[train] --init ${init}: expected a model with weights, this preset has none. Hint: --preset ${init} starts it from scratch.`);
     return preset ? { ...source, config: preset.config, ratioTargets: preset.ratioTargets } : source;
   }

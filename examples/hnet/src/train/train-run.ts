@@ -9,7 +9,7 @@ import { resolveHNetConfig, type HNetConfig } from '../config.js';
 import { openData, type OpenData } from './open-data.js';
 import { hnetOptimizer } from './parameter-groups.js';
 import { checkSettings, type TrainSettings } from './settings.js';
-import { TrainLog } from './train-log.js';
+import { readLines, TrainLog } from './train-log.js';
 import { splitParts } from './split-parts.js';
 
 const { bos } = BYTE_VOCABULARIES.hnet;
@@ -18,7 +18,7 @@ export interface TrainRunOptions {
   model: SequenceLM;
   config: HNetConfig;
   settings: TrainSettings;
-  /** Folder of the run: `log.jsonl`, `run.json`, checkpoints, and the newest `model.safetensors` with `config.json`. */
+  /** Folder of the run: `log.jsonl`, `loss.svg`, `run.json`, checkpoints, and the newest `model.safetensors` with `config.json`. */
   out: string;
   /** Go on from the newest checkpoint in `out`. */
   resume?: boolean;
@@ -110,6 +110,7 @@ export async function* trainRun(options: TrainRunOptions): AsyncGenerator<TrainR
       throw e;
     }
     if (saved !== step) yield say(await save(step, true));
+    await drawLoss(out);
     yield say({ type: 'end', step, stopped: step < settings.steps });
   } finally {
     log?.close();
@@ -129,6 +130,14 @@ export function scheduleOf(settings: TrainSettings): Schedule {
 async function evaluate(model: SequenceLM, valid: Uint8Array, { length, batch }: TrainSettings): Promise<Record<string, number>> {
   const { bitsPerByte: bpb } = await bitsPerByte(model, valid, { mode: 'chunked', window: length, batch, bos });
   return { bitsPerByte: bpb };
+}
+
+/** `loss.svg` out of the log. The plotting library is large: it is loaded only now. */
+async function drawLoss(out: string): Promise<void> {
+  const lines = readLines(join(out, 'log.jsonl'));
+  if (!lines.some((l) => l.type === 'step')) return;
+  const { lossCurveSvg } = await import('../page/index.js');
+  await writeFileAtomic(join(out, 'loss.svg'), await lossCurveSvg(lines));
 }
 
 /** Writes an event to the log in few words, and hands it on. */
