@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { fitLine, growthPlot, growthTable, type GrowthRow } from './growth-plots.js';
 import { opsTable } from './ops/table.js';
 import { findPeers } from './peers.js';
+import { lastResult, regressions } from './regressions.js';
 import { saveResult } from './save.js';
 import { disagreementOf, type Row, type Run } from './side-by-side.js';
 import { median, percentile } from './stats.js';
@@ -61,6 +62,30 @@ describe('side by side', () => {
     for (const part of ['commit abc123', 'Some CPU, 2 cores', 'torch 2.9', 'bytelm wasm', 'speed ≥ 0.15×: met', 'numbers differ', 'first loss 1, PyTorch 2']) expect(text).toContain(part);
     const lines = text.split('\n').filter((l) => l.startsWith('|'));
     expect(new Set(lines.map((l) => l.split('|').length)).size).toBe(1);
+  });
+});
+
+describe('regressions', () => {
+  const row = (side: Row['side'], normalized: number) => ({ config: 'demo', work: 'train', side, normalized }) as Row;
+
+  it('names rows that lost more than a fifth, never those of the other side', () => {
+    const before = [row('wasm', 10), row('pytorch', 10)];
+    expect(regressions(before, [row('wasm', 8.1), row('pytorch', 1)])).toEqual([]);
+    expect(regressions(before, [row('wasm', 7)])).toEqual(['demo train wasm: 0.70 of its speed before']);
+    expect(regressions([], [row('wasm', 7)])).toEqual([]);
+  });
+
+  it('compares with the newest result of the same machine', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bytelm-'));
+    const machine = { cpu: 'A', cores: 2 } as Parameters<typeof lastResult>[2];
+    try {
+      for (const [date, cpu] of [['2026-01-01', 'A'], ['2026-01-02', 'A'], ['2026-01-03', 'B']]) saveResult(folder, 'demo', date!, { json: JSON.stringify({ date, machine: { cpu, cores: 2 } }) });
+      expect(lastResult(folder, 'demo', machine)?.date).toBe('2026-01-02');
+      expect(lastResult(folder, 'other', machine)).toBeUndefined();
+      expect(lastResult(join(folder, 'none'), 'demo', machine)).toBeUndefined();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 

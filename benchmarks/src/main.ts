@@ -6,6 +6,7 @@ import { machine } from './machine.js';
 import { opsTable, type OpRow } from './ops/table.js';
 import { findPeers, WORKS, type Work } from './peers.js';
 import { runJob } from './processes.js';
+import { lastResult, regressions } from './regressions.js';
 import { RESULTS, saveResult } from './save.js';
 import { sideBySide } from './side-by-side.js';
 import { machineLine, sideBySideTable, type ResultFile } from './tables.js';
@@ -24,6 +25,7 @@ interface Options {
   only?: string;
   out: string;
   json?: boolean;
+  check?: boolean;
 }
 
 const many = <T extends string>(choices: readonly T[]) => (value: string, before: T[] | undefined): T[] => {
@@ -49,6 +51,7 @@ const program = new Command('bench')
   .option('--python <path>', 'Python with torch, transformers, safetensors, numpy (or BYTELM_PYTHON; default: python3)')
   .option('--only <text>', 'ops whose name contains this')
   .option('--out <dir>', 'where results are written', RESULTS)
+  .option('--check', 'fail when a model is more than 20 % slower than in the last stored result of this machine')
   .option('--json', 'print the result file')
   .action(run);
 
@@ -77,8 +80,11 @@ async function run(name: string, options: Options): Promise<void> {
   const { rounds, seconds } = options;
   const { rows, torch } = await sideBySide({ configs, works: options.work ?? WORKS, backends: options.backend ?? ['wasm', 'tensorflow'], rounds, seconds, peers, say });
   const file = { ...base, torch, rounds, seconds, rows };
+  const before = options.check ? lastResult(options.out, name, file.machine) : undefined;
   finish(file, sideBySideTable(file));
-  if (rows.some((r) => r.disagreement)) process.exitCode = 1;
+  const slower = before ? regressions(before.rows, rows) : [];
+  for (const line of slower) say(`slower than on ${before!.date.slice(0, 10)}: ${line}`);
+  if (slower.length || rows.some((r) => r.disagreement)) process.exitCode = 1;
 }
 
 async function growth(
