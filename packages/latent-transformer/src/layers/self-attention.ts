@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { ConfigError, Linear, Module, type Rng, type SequenceContext } from '@bytelm/core';
+import { ConfigError, Linear, Module, splitLast, type Rng, type SequenceContext } from '@bytelm/core';
 import { KvCache, type KvCacheState } from '../kv-cache.js';
 import { attention } from '../ops/attention.js';
 import { decodeAttention } from '../ops/decode-attention.js';
@@ -164,11 +164,14 @@ export class SelfAttention extends Module {
   private project(x: tf.Tensor3D, at: number | { positions: tf.Tensor2D; max: number }): { q: tf.Tensor4D; k: tf.Tensor4D; v: tf.Tensor4D } {
     const [B, T] = x.shape;
     const { numHeads, numKvHeads, headDim, rotary } = this;
-    const all = tf.reshape(this.Wqkv.forward(x), [B, T, numHeads + 2 * numKvHeads, headDim]) as tf.Tensor4D;
+    const heads = (t: tf.Tensor, n: number) => tf.reshape(t, [B, T, n, headDim]) as tf.Tensor4D;
     // Queries and keys are neighbours and turn alike: one rotation for both.
-    const [qk, v] = tf.split(all, [numHeads + numKvHeads, numKvHeads], 2) as [tf.Tensor4D, tf.Tensor4D];
-    const [q, k] = tf.split(rotary ? rotary.apply(qk, at) : qk, [numHeads, numKvHeads], 2) as [tf.Tensor4D, tf.Tensor4D];
-    return { q, k, v };
+    const qkDim = (numHeads + numKvHeads) * headDim;
+    const [qk, v] = splitLast(this.Wqkv.forward(x), [qkDim, numKvHeads * headDim]) as [tf.Tensor, tf.Tensor];
+    const turned = heads(qk, numHeads + numKvHeads);
+    const flat = tf.reshape(rotary ? rotary.apply(turned, at) : turned, [B, T, qkDim]);
+    const [q, k] = splitLast(flat, [numHeads * headDim, numKvHeads * headDim]) as [tf.Tensor, tf.Tensor];
+    return { q: heads(q, numHeads), k: heads(k, numKvHeads), v: heads(v, numKvHeads) };
   }
 
   private output(y: tf.Tensor4D): tf.Tensor3D {

@@ -4,6 +4,7 @@ import type { AttentionAttrs, AttentionInput } from './mask.js';
 import { attentionGradPortable } from './grad.js';
 import { attentionNaive } from './naive.js';
 import { attentionPortable } from './portable.js';
+import { attentionGradTensorflow, attentionTensorflow } from './tensorflow.js';
 import { attentionGradWasm, attentionWasm } from './wasm.js';
 
 const MASK_INPUTS = ['querySegments', 'keySegments', 'keyLengths', 'queryPositions', 'keyPositions'] as const;
@@ -13,7 +14,7 @@ export const attentionGradOp = defineOp<AttentionInput | 'dy' | 'lse' | 'delta',
   name: 'AttentionGrad',
   inputs: ['q', 'k', 'v', 'dy', 'lse', 'delta', ...MASK_INPUTS],
   portable: attentionGradPortable,
-  kernels: { wasm: attentionGradWasm },
+  kernels: { wasm: attentionGradWasm, tensorflow: attentionGradTensorflow },
 });
 
 export const attentionOp = defineOp<AttentionInput, AttentionAttrs>({
@@ -21,7 +22,7 @@ export const attentionOp = defineOp<AttentionInput, AttentionAttrs>({
   inputs: ['q', 'k', 'v', ...MASK_INPUTS],
   portable: attentionPortable,
   naive: attentionNaive,
-  kernels: { wasm: attentionWasm },
+  kernels: { wasm: attentionWasm, tensorflow: attentionTensorflow },
   saveOutputs: [true, true],
   gradient: ({ dys: [dy, dLse], inputs, outputs: [y, lse], attrs }) => {
     // d lse_i / d s_ij = p_ij, so a gradient of lse enters where the softmax' own correction does.

@@ -15,7 +15,8 @@ export interface DecodeAttrs {
 
 function decodeAttentionPortable({ q, k, v }: OpInputs<DecodeInput>, { scale, rows, counts }: DecodeAttrs): tf.Tensor[] {
   const [R, H, D] = q!.shape as [number, number, number];
-  const longest = Math.max(1, ...counts);
+  // Only as much of the cache as is filled, in steps of 64: every new size may cost WebGPU a new program.
+  const longest = Math.min(k!.shape[1]!, Math.ceil(Math.max(1, ...counts) / 64) * 64);
   const used = (cache: tf.Tensor) => {
     const [B, C, h, d] = cache.shape as [number, number, number, number];
     return takeRows(longest < C ? tf.slice(cache, [0, 0, 0, 0], [B, longest, h, d]) : cache, rows) as tf.Tensor4D;
