@@ -33,6 +33,7 @@ export { addRmsNorm, rmsNorm, rmsNormGated } from './ops/norm.js';
 export { embedding, gatherRows } from './ops/rows.js';
 export { scan, type ScanOptions } from './ops/scan.js';
 export { segmentPool, type PoolMode } from './ops/segment-pool.js';
+export { splitLast } from './ops/split-last.js';
 export { silu, splitSwiglu, swiglu } from './ops/swiglu.js';
 // modules
 export { joinName, Module, type HasParameters, type ParameterMap } from './module/module.js';

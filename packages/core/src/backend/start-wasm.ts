@@ -21,6 +21,7 @@ export async function startWasm({ wasmPaths }: BackendOptions): Promise<StartedB
       throw new StartFailure(firstLine(e), hint, { cause: e });
     }
   }
+  shareIdentity();
   requestRelaxedSimd();
   const env = tf.env();
   const features = [
@@ -33,4 +34,21 @@ export async function startWasm({ wasmPaths }: BackendOptions): Promise<StartedB
 
 function folderOfWasmFiles(): string {
   return nodeRequire().resolve('@tensorflow/tfjs-backend-wasm').replace(/[^/\\]*$/, '');
+}
+
+/**
+ * tfjs' Identity on wasm copies its input, and the gradient tape takes an identity of everything it saves. On the other backends it shares
+ * the memory; with this it does here, too.
+ */
+function shareIdentity(): void {
+  tf.unregisterKernel('Identity', 'wasm');
+  tf.registerKernel({
+    kernelName: 'Identity',
+    backendName: 'wasm',
+    kernelFunc: ({ inputs, backend }) => {
+      const { dataId, shape, dtype } = inputs.x as tf.TensorInfo;
+      (backend as { incRef(id: object): void }).incRef(dataId);
+      return { dataId, shape, dtype };
+    },
+  });
 }
