@@ -45,49 +45,90 @@ int64_t rows(int64_t m, int64_t i, int64_t k, Matrix a, const float* b, int64_t 
   return i;
 }
 
+/** One panel of columns; `packed` holds the full groups of rows of A, or is null. */
 template <int V>
-void panel(int64_t m, int64_t k, Matrix a, const float* b, int64_t brow, float* c, int64_t ldc, int64_t left, bool accumulate) {
-  int64_t i = rows<MAX_ROWS, V>(m, 0, k, a, b, brow, c, ldc, left, accumulate);
+void panel(int64_t m, int64_t k, Matrix a, const float* packed, const float* b, int64_t brow, float* c, int64_t ldc, int64_t left, bool accumulate) {
+  int64_t i = 0;
+  if (packed) for (; i + MAX_ROWS <= m; i += MAX_ROWS) tile<MAX_ROWS, V>(k, {packed + i * k, 1, MAX_ROWS}, b, brow, c + i * ldc, ldc, left, accumulate);
+  else i = rows<MAX_ROWS, V>(m, 0, k, a, b, brow, c, ldc, left, accumulate);
   i = rows<4, V>(m, i, k, a, b, brow, c, ldc, left, accumulate);
   i = rows<2, V>(m, i, k, a, b, brow, c, ldc, left, accumulate);
   rows<1, V>(m, i, k, a, b, brow, c, ldc, left, accumulate);
 }
 
-/** Columns j.. of B, zero-padded to `width` floats a row. */
-void pack(int64_t k, int64_t columns, int64_t width, const float* b, int64_t brow, int64_t bcolumn, float* to) {
-  for (int64_t i = 0; i < k; i++) for (int64_t j = columns; j < width; j++) to[i * width + j] = 0;
-  if (bcolumn == 1) {
-    for (int64_t i = 0; i < k; i++) copy(columns, b + i * brow, to + i * width);
+/** Lanes of a two-vector shuffle that swaps blocks of `s` across the diagonal: the first or the second row of a butterfly. */
+template <int S, bool Second>
+constexpr IntVec butterfly() {
+  IntVec m{};
+  for (int i = 0; i < LANES; i++) m[i] = Second ? (i & S ? LANES + i : i + S) : (i & S ? LANES + i - S : i);
+  return m;
+}
+
+template <int S>
+inline void swapBlocks(Vec* rows) {
+  for (int i = 0; i < LANES; i++) {
+    if (i & S) continue;
+    const Vec a = rows[i], b = rows[i + S];
+    rows[i] = __builtin_shuffle(a, b, butterfly<S, false>());
+    rows[i + S] = __builtin_shuffle(a, b, butterfly<S, true>());
+  }
+}
+
+/** to[i, j] = from[j, i] for LANES x LANES values; rows `fromRow` and `toRow` floats apart. */
+inline void transposeBlock(const float* from, int64_t fromRow, float* to, int64_t toRow) {
+  Vec rows[LANES];
+  for (int i = 0; i < LANES; i++) rows[i] = load(from + i * fromRow);
+  swapBlocks<1>(rows);
+  swapBlocks<2>(rows);
+  swapBlocks<4>(rows);
+  if constexpr (LANES == 16) swapBlocks<8>(rows);
+  for (int i = 0; i < LANES; i++) store(to + i * toRow, rows[i]);
+}
+
+/** The first `columns` columns of B, zero-padded to `width` floats a row. */
+void pack(int64_t k, int64_t columns, int64_t width, Matrix b, float* to) {
+  if (columns < width) for (int64_t i = 0; i < k; i++) for (int64_t j = columns; j < width; j++) to[i * width + j] = 0;
+  if (b.column == 1) {
+    for (int64_t i = 0; i < k; i++) for (int64_t j = 0; j < columns; j += LANES) store(to + i * width + j, load(b.data + i * b.row + j, columns - j), columns - j);
     return;
   }
-  // Four columns at a time: whole lines of the source are read once.
-  int64_t j = 0;
-  for (; j + 4 <= columns; j += 4) {
-    const float *x = b + j * bcolumn, *y = x + bcolumn, *z = y + bcolumn, *w = z + bcolumn;
-    for (int64_t i = 0; i < k; i++) {
-      float* p = to + i * width + j;
-      p[0] = x[i * brow], p[1] = y[i * brow], p[2] = z[i * brow], p[3] = w[i * brow];
+  int64_t done = 0;
+  if (b.row == 1) {
+    for (; done + LANES <= columns; done += LANES) {
+      const float* from = b.data + done * b.column;
+      int64_t i = 0;
+      for (; i + LANES <= k; i += LANES) transposeBlock(from + i, b.column, to + i * width + done, width);
+      for (; i < k; i++) for (int64_t j = 0; j < LANES; j++) to[i * width + done + j] = from[j * b.column + i];
     }
   }
-  for (; j < columns; j++) for (int64_t i = 0; i < k; i++) to[i * width + j] = b[i * brow + j * bcolumn];
+  for (int64_t i = 0; i < k; i++) for (int64_t j = done; j < columns; j++) to[i * width + j] = b.data[i * b.row + j * b.column];
+}
+
+/** Rows of A by groups of MAX_ROWS for an A whose columns are adjacent: element (i, j) of a group at `MAX_ROWS j + i`. */
+void packRows(int64_t m, int64_t k, Matrix a, float* to) {
+  for (int64_t i = 0; i + MAX_ROWS <= m; i += MAX_ROWS, to += MAX_ROWS * k)
+    for (int64_t j = 0; j < k; j++) std::memcpy(to + j * MAX_ROWS, a.data + i + j * a.column, MAX_ROWS * 4);
 }
 
 }  // namespace
 
 void gemm(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc, bool accumulate) {
+  // Rows far apart fall into few sets of the cache: worth a copy when it is read often.
+  const bool isWide = b.row > 4 * PANEL && m >= 2 * MAX_ROWS;
+  const bool packsA = a.row == 1 && a.column != 1 && n > LANES;
+  float* space = scratch(k * PANEL + (packsA ? (m + MAX_ROWS) * k : 0), 3);
+  float* packedA = space + k * PANEL;
+  if (packsA) packRows(m, k, a, packedA);
   for (int64_t j = 0; j < n; j += PANEL) {
     const int64_t left = n - j;
     const int64_t width = left > LANES ? PANEL : LANES;
-    const float* from = b.data + j * b.column;
-    int64_t brow = b.row;
-    if (b.column != 1 || left < width) {
-      float* packed = scratch(k * width, 3);
-      pack(k, left < width ? left : width, width, from, b.row, b.column, packed);
-      from = packed;
-      brow = width;
+    Matrix from{b.data + j * b.column, b.row, b.column};
+    if (b.column != 1 || left < width || isWide) {
+      pack(k, left < width ? left : width, width, from, space);
+      from = {space, width, 1};
     }
-    if (width == PANEL) panel<2>(m, k, a, from, brow, c + j, ldc, left, accumulate);
-    else panel<1>(m, k, a, from, brow, c + j, ldc, left, accumulate);
+    if (width == PANEL) panel<2>(m, k, a, packsA ? packedA : nullptr, from.data, from.row, c + j, ldc, left, accumulate);
+    else panel<1>(m, k, a, packsA ? packedA : nullptr, from.data, from.row, c + j, ldc, left, accumulate);
   }
 }
 

@@ -16,7 +16,8 @@ typedef float Vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t IntVec __attribute__((vector_size(LANES * 4)));
 typedef float UnalignedVec __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
-inline Vec splat(float v) { return Vec{} + v; }
+// v - 0 is v to the compiler; v + 0 is an addition, for the sake of -0.
+inline Vec splat(float v) { return v - Vec{}; }
 inline Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
 
