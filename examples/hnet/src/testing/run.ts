@@ -1,13 +1,16 @@
 /** Helpers for tests of the command line. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, vi } from 'vitest';
 import type { HNetConfig } from '../config.js';
 import { runCli } from '../cli/run.js';
 
+/** Wherever the command runs, this repository's. */
+const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
 export const REPOSITORY = fileURLToPath(new URL('../../../..', import.meta.url));
 
@@ -28,7 +31,7 @@ export interface SpawnOptions {
 
 /** The command line in a process of its own, from the sources. */
 export function spawnCli(args: readonly string[], options: SpawnOptions = {}): Promise<Ran> {
-  const command = [process.execPath, '--import', 'tsx', MAIN, ...args];
+  const command = [process.execPath, '--import', TSX, MAIN, ...args];
   const [file, ...rest] = options.before ? ['bash', '-c', `${options.before}; exec "$@"`, 'bash', ...command] : command;
   // The sources' path names come from the repository's tsconfig, wherever the command runs.
   const env = { ...process.env, TSX_TSCONFIG_PATH: join(REPOSITORY, 'tsconfig.json') };
