@@ -24,6 +24,7 @@ export {
 } from './op/define-op.js';
 export { tensorflowKernel, type NativeCall } from './op/tensorflow-native.js';
 export { wasmHeap, wasmInstance, wasmKernel, type WasmHeap, type WasmKernel } from './op/wasm-kernel.js';
+export { cpuKernel, hostOutput, type HostArray, type Loops } from './kernels/host.js';
 export { stopGradient } from './stop-gradient.js';
 // ops
 export { crossEntropy, linearCrossEntropy, type CrossEntropyOptions } from './ops/cross-entropy.js';

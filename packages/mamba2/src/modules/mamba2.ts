@@ -13,7 +13,6 @@ import {
 } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { resolveMamba2Config, type Mamba2Config, type ResolvedMamba2Config } from '../config.js';
-import { splitColumns } from '../kernels/columns/op.js';
 import { stepOp } from '../kernels/step/op.js';
 import { causalConv1d } from '../ops/causal-conv1d.js';
 import { ssd } from '../ops/ssd.js';
@@ -176,14 +175,14 @@ export class Mamba2 extends Module implements SequenceModel<Mamba2State> {
     const { dMlp, dSsm, convChannels, numHeads } = this.config;
     const p = linear(u, this.inProj, this.inProjBias);
     const mlpSizes = dMlp ? [dMlp, dMlp] : [];
-    const parts = splitColumns(p, [...mlpSizes, dSsm, convChannels, numHeads]);
+    const parts = splitLast(p, [...mlpSizes, dSsm, convChannels, numHeads]);
     const [z, xBC, dt] = parts.slice(mlpSizes.length) as [tf.Tensor, tf.Tensor, tf.Tensor];
     return { mlpGate: dMlp ? parts[0] : undefined, mlp: dMlp ? parts[1] : undefined, z, xBC, dt };
   }
 
   private splitConv(xBC: tf.Tensor) {
     const { dSsm, numGroups, dState } = this.config;
-    const [x, B, C] = splitColumns(xBC, [dSsm, numGroups * dState, numGroups * dState]) as [tf.Tensor, tf.Tensor, tf.Tensor];
+    const [x, B, C] = splitLast(xBC, [dSsm, numGroups * dState, numGroups * dState]) as [tf.Tensor, tf.Tensor, tf.Tensor];
     return { x, B, C };
   }
 

@@ -1,6 +1,7 @@
-import { defineOp } from '@bytelm/core';
+import { cpuKernel, defineOp } from '@bytelm/core';
 import { CONV_GRAD_INPUTS, CONV_INPUTS, convGradOutputs, type ConvAttrs, type ConvGradInput, type ConvInput } from './attrs.js';
 import { convGradPortable } from './grad.js';
+import { convGradLoops, convLoops } from './loops.js';
 import { convPortable } from './portable.js';
 import { convGradTensorflow, convTensorflow } from './tensorflow.js';
 import { convGradWasm, convWasm } from './wasm.js';
@@ -10,7 +11,7 @@ export const convGradOp = defineOp<ConvGradInput, ConvAttrs>({
   name: 'CausalConv1dGrad',
   inputs: CONV_GRAD_INPUTS,
   portable: convGradPortable,
-  kernels: { wasm: convGradWasm, tensorflow: convGradTensorflow },
+  kernels: { cpu: cpuKernel(convGradLoops), wasm: convGradWasm, tensorflow: convGradTensorflow },
 });
 
 /** Outputs: y, and the last state when asked for. */
@@ -18,7 +19,7 @@ export const convOp = defineOp<ConvInput, ConvAttrs>({
   name: 'CausalConv1d',
   inputs: CONV_INPUTS,
   portable: convPortable,
-  kernels: { wasm: convWasm, tensorflow: convTensorflow },
+  kernels: { cpu: cpuKernel(convLoops), wasm: convWasm, tensorflow: convTensorflow },
   gradient: ({ dys: [dy, dState], inputs, attrs }) => {
     const names = convGradOutputs((n) => inputs[n] !== undefined);
     const grads = convGradOp({ ...inputs, dy, dState }, attrs);

@@ -1,6 +1,7 @@
-import { defineOp } from '@bytelm/core';
+import { cpuKernel, defineOp } from '@bytelm/core';
 import { SSD_GRAD_INPUTS, SSD_INPUTS, ssdGradOutputs, type SsdAttrs, type SsdGradInput, type SsdInput } from './attrs.js';
 import { ssdGradPortable } from './grad.js';
+import { ssdGradLoops, ssdLoops } from './loops.js';
 import { ssdNaive } from './naive.js';
 import { ssdPortable } from './portable.js';
 import { ssdGradTensorflow, ssdTensorflow } from './tensorflow.js';
@@ -11,7 +12,7 @@ export const ssdGradOp = defineOp<SsdGradInput, SsdAttrs>({
   name: 'SsdGrad',
   inputs: SSD_GRAD_INPUTS,
   portable: ssdGradPortable,
-  kernels: { wasm: ssdGradWasm, tensorflow: ssdGradTensorflow },
+  kernels: { cpu: cpuKernel(ssdGradLoops), wasm: ssdGradWasm, tensorflow: ssdGradTensorflow },
 });
 
 /** Outputs: y, and the final state when asked for. */
@@ -20,7 +21,7 @@ export const ssdOp = defineOp<SsdInput, SsdAttrs>({
   inputs: SSD_INPUTS,
   portable: ssdPortable,
   naive: ssdNaive,
-  kernels: { wasm: ssdWasm, tensorflow: ssdTensorflow },
+  kernels: { cpu: cpuKernel(ssdLoops), wasm: ssdWasm, tensorflow: ssdTensorflow },
   gradient: ({ dys: [dy, dState], inputs, attrs }) => {
     const names = ssdGradOutputs((n) => inputs[n] !== undefined);
     const grads = ssdGradOp({ ...inputs, dy, dState }, attrs);
