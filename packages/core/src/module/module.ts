@@ -53,6 +53,8 @@ export abstract class Module implements HasParameters {
 
   dispose(): void {
     for (const v of new Set(this.parameters().values())) if (!v.isDisposed) v.dispose();
+    // Children may own more than parameters, e.g. rotary tables.
+    for (const [, child] of this.children) (child as Partial<HasParameters>).dispose?.();
   }
 
   [Symbol.dispose](): void {

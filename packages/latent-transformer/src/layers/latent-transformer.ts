@@ -29,11 +29,6 @@ export class LatentTransformer extends ResidualStack {
     super(blocks, { eps: config.normEps ?? 1e-5 });
     this.config = config;
   }
-
-  override dispose(): void {
-    super.dispose();
-    for (const block of this.blocks) block.dispose();
-  }
 }
 
 /** A stack of transformer blocks, as a function like the stacks of the other packages. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { ConfigError, Linear, Module, splitLast, type Rng, type SequenceContext } from '@bytelm/core';
+import { checkShape, ConfigError, Linear, Module, splitLast, type Rng, type SequenceContext } from '@bytelm/core';
 import { KvCache, type KvCacheState } from '../kv-cache.js';
 import { attention } from '../ops/attention.js';
 import { decodeAttention } from '../ops/decode-attention.js';
@@ -80,6 +80,7 @@ export class SelfAttention extends Module {
 
   /** (B, L, D) → (B, L, D), differentiable. Nothing flows between documents; padding gives unspecified finite values. */
   forward(x: tf.Tensor3D, ctx: SequenceContext): tf.Tensor3D {
+    checkShape('SelfAttention.forward', x, 'x', `(${ctx.batch}, ${ctx.length}, ${this.dModel})`, {}, 'float32');
     return tf.tidy(() => {
       const positions = ctx.documentIds && (ctx.make('documentPositions', () => tf.tensor2d(ctx.positions(), [ctx.batch, ctx.length], 'int32')) as tf.Tensor2D);
       const { q, k, v } = this.project(x, positions ? { positions, max: ctx.length - 1 } : 0);
@@ -94,6 +95,7 @@ export class SelfAttention extends Module {
 
   /** Any number of positions on top of a state. A row's first document goes on from the state; a further one starts anew. */
   prefill(x: tf.Tensor3D, state: KvCacheState, ctx: SequenceContext): { y: tf.Tensor3D; state: KvCacheState } {
+    checkShape('SelfAttention.prefill', x, 'x', `(${state.lengths.length}, ${ctx.length}, ${this.dModel})`, {}, 'float32');
     const piece = layOut(state.lengths, ctx);
     const seen = state.lengths.some((n) => n > 0);
     const made = tf.tidy(() => {
@@ -110,7 +112,8 @@ export class SelfAttention extends Module {
 
   /** One position: x (R, D), one row for each entry of `rows` (default all). */
   step(x: tf.Tensor2D, state: KvCacheState, rows?: readonly number[]): { y: tf.Tensor2D; state: KvCacheState } {
-    const R = x.shape[0];
+    const R = rows?.length ?? state.lengths.length;
+    checkShape('SelfAttention.step', x, 'x', `(${R}, ${this.dModel})`, {}, 'float32');
     const row = (i: number) => (rows ? rows[i]! : i);
     const at = Int32Array.from({ length: R }, (_, i) => state.lengths[row(i)]!);
     const { q, k, v } = tf.tidy(() => {

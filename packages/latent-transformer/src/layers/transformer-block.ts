@@ -46,6 +46,7 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
   }
 
   forward(pair: ResidualPair, ctx: SequenceContext): AddedPair {
+    checkShape('TransformerBlock.forward', pair.hidden, 'hidden', `(${ctx.batch}, ${ctx.length}, ${this.dModel})`, {}, 'float32');
     return tf.tidy(() => {
       const { y, residual } = addNorm(pair, this.norm1);
       return this.finish(this.mixer.forward(y, ctx), residual);
@@ -57,6 +58,7 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
   }
 
   prefill(pair: ResidualPair, state: KvCacheState, ctx: SequenceContext): AddedPair & { state: KvCacheState } {
+    checkShape('TransformerBlock.prefill', pair.hidden, 'hidden', `(${state.lengths.length}, ${ctx.length}, ${this.dModel})`, {}, 'float32');
     return this.around(pair, (x) => this.mixer.prefill(x, state, ctx));
   }
 
@@ -121,11 +123,6 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
     if (!this.mlp) return { hidden: tf.clone(hidden), residual };
     const second = addNorm({ hidden, residual }, this.norm2!);
     return { hidden: this.mlp.forward(second.y), residual: second.residual };
-  }
-
-  override dispose(): void {
-    super.dispose();
-    this.mixer.dispose();
   }
 }
 

@@ -172,7 +172,7 @@ describe.each(backendsForTest())('transformer on %s', (backend) => {
     await expectNoLeak(() => run(200));
     await expectNoLeak(() => {
       const ctx = new SequenceContext(2, 12, { documentIds: new Int32Array(24) });
-      for (let i = 0; i < 3; i++) {
+      for (let i = 0; i < (backend === 'webgpu' ? 5 : 50); i++) {
         const { value, grads } = tf.variableGrads(() => tf.mean(tf.square(model.forward(x, ctx))) as tf.Scalar);
         tf.dispose([value, grads]);
       }
@@ -190,5 +190,23 @@ describe.each(backendsForTest())('transformer on %s', (backend) => {
     const a = model.step(tf.reshape(x, [2, D]), state);
     const b = model.step(tf.reshape(x, [2, D]), snapshot);
     await expectClose(a.y, b.y, { atol: 1e-6 });
+  });
+});
+
+describe('transformer refuses', () => {
+  const config = { dModel: 12, numLayers: 1, numHeads: 3 };
+  beforeAll(() => useBackend('cpu'));
+  it.each([
+    ['heads that do not divide the width, and says all that is wrong', () => new LatentTransformer({ ...config, numHeads: 5, rotaryDim: 3 }), /numHeads 5 does not divide dModel 12; .*rotaryDim 3/],
+    ['key heads that do not divide the heads', () => new LatentTransformer({ ...config, numKvHeads: 2 }), /numKvHeads 2 does not divide numHeads 3/],
+    ['no layers', () => new LatentTransformer({ ...config, numLayers: 0 }), /positive whole number/],
+    ['a window for each of too few layers', () => new LatentTransformer({ ...config, windowSize: [1, 2] }), /as many windows, got 1 and 2/],
+    ['inputs of another width', () => new LatentTransformer(config).forward(tf.zeros([1, 3, 11]), new SequenceContext(1, 3)), /\(1, 3, 11\)/],
+    ['a context of another length', () => new LatentTransformer(config).forward(tf.zeros([1, 3, 12]), new SequenceContext(1, 4)), /expected shape \(1, 4, 12\)/],
+    ['a state of another batch', () => { const m = new LatentTransformer(config); m.prefill(tf.zeros([1, 3, 12]), m.initState(2), new SequenceContext(1, 3)); }, /expected shape \(2, 3, 12\)/],
+    ['a step for rows that are not there', () => { const m = new LatentTransformer(config); m.step(tf.zeros([1, 12]), m.initState(2), [2]); }, /expected a row in 0\.\.1/],
+    ['more inputs than rows', () => { const m = new LatentTransformer(config); m.step(tf.zeros([2, 12]), m.initState(2), [1]); }, /expected shape \(1, 12\)/],
+  ])('%s', (_, call, message) => {
+    expect(call).toThrow(message);
   });
 });
