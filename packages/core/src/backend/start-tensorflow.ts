@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { environmentVariable, firstLine, isNode, nodeRequire } from './environment.js';
 import { type StartedBackend, StartFailure } from './info.js';
-import { useTensorflowNative } from '../op/tensorflow-native.js';
+import { stopTensorflowNative, useTensorflowNative } from '../op/tensorflow-native.js';
 import { runningBackend } from './register.js';
 
 const HINT =
@@ -27,7 +27,7 @@ export async function startTensorflow(): Promise<StartedBackend> {
 function loadNative(): string {
   const require = nodeRequire();
   const given = environmentVariable('BYTELM_TF_OPS');
-  if (given === 'off') return 'native ops off';
+  if (given === 'off') return stopTensorflowNative();
   let path = given;
   try {
     path ??= `${require.resolve('@tensorflow/tfjs-node/package.json').replace(/package\.json$/, '')}lib/napi-v8/bytelm_ops.node`;

@@ -31,6 +31,12 @@ export function useTensorflowNative(addon: Addon): string {
   return `native ops on ${addon.threads} ${addon.threads === 1 ? 'thread' : 'threads'}`;
 }
 
+/** Portable forms from here on. */
+export function stopTensorflowNative(): string {
+  ops = new Set();
+  return 'native ops off';
+}
+
 /** How a kernel calls its native op. All native ops take float tensors, int32 tensors and plain numbers, and return float tensors. */
 export interface NativeCall<N extends string, A> {
   /** Float32 inputs by name, in the order in which the op reads them; absent ones are left out of the call. */
