@@ -83,7 +83,8 @@ async function look(model: SequenceLM, sample: Sample, options: DemoOptions, tit
   print(rowText(row, false));
   const { bitsPerByte: bpb } = await bitsPerByte(model, sample.heldOut, { mode: 'chunked', window: ROW, bos: BYTE_VOCABULARIES.hnet.bos });
   print(`${bpb.toFixed(3)} bits per byte of held-out text (${sample.name})\n`);
-  process.stdout.write(`${sample.prompt}│`);
+  print(`given:  ${sample.prompt.replace(/\s+/g, ' ').trim()}`);
+  process.stdout.write('writes: ');
   const begin = performance.now();
   const text = await continueText(model, sample.prompt, { maxBytes: options.bytes, temperature: 0.7, seed: options.seed }, (piece) => process.stdout.write(piece));
   print(`\n(${count(options.bytes / ((performance.now() - begin) / 1000))} bytes/s)`);
