@@ -72,8 +72,8 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
     const { mixer, mlp } = this;
     const R = pair.hidden.shape[0];
     const expected = rows?.length ?? before.lengths.length;
-    checkShape('TransformerBlock.step', pair.hidden, 'hidden', `(${expected}, ${this.dModel})`, {}, 'float32');
-    if (pair.residual) checkShape('TransformerBlock.step', pair.residual, 'residual', `(${expected}, ${this.dModel})`, {}, 'float32');
+    this.checkRows(pair.hidden, 'hidden', expected);
+    if (pair.residual) this.checkRows(pair.residual, 'residual', expected);
     const { state, positions, slots, counts } = mixer.cache.claim(before, rows);
     const tables = mixer.rotary?.tables(Math.max(0, ...positions) + 1);
     const output = () => tf.engine().makeTensorFromTensorInfo(heap.output([R, this.dModel])) as tf.Tensor2D;
@@ -107,6 +107,14 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
       out,
     );
     return { ...out, state };
+  }
+
+  /** The shape check in its cheap form: a step of a small model takes no longer than a few of the thorough ones. */
+  private checkRows(x: tf.Tensor2D, name: string, rows: number): void {
+    const { shape, dtype } = x;
+    if (shape.length !== 2 || shape[0] !== rows || shape[1] !== this.dModel || dtype !== 'float32') {
+      checkShape('TransformerBlock.step', x, name, `(${rows}, ${this.dModel})`, {}, 'float32');
+    }
   }
 
   /** Runs a mixer that consumes a state, outside of any `tidy` of ours: the state's tensors must live on. */
