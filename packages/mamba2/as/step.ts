@@ -6,7 +6,7 @@ import { gatedNorm, rmsNorm } from '../../core/as/norm';
 import { at } from './lib/taps';
 
 /** Rows up to which a product with each weight row beats packing for `gemm`. */
-const GEMV_ROWS: i32 = 3;
+const GEMV_ROWS: i32 = 6;
 
 /** Floats of scratch of `step` for R rows, without the row list. */
 export function stepScratch(R: i32, D: i32, dInner: i32, projRows: i32, C: i32): i32 {

@@ -21,7 +21,7 @@ async function agree<N extends string, A extends object>(op: Op<N, A>, inputs: O
     setKernelPolicy('auto');
     expect(native.length).toBe(portable.length);
     for (const [i, expected] of portable.entries()) {
-      const scale = (await expected.data()).reduce((m: number, v: number) => Math.max(m, Math.abs(v)), 0);
+      const scale = Array.from(await expected.data()).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
       await expectClose(native[i]!, expected, { atol: 1e-6 + 2e-5 * scale, rtol: 2e-5, name: `${op.spec.name} output ${i}` });
     }
     tf.dispose([...native, ...portable]);
