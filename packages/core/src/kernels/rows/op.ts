@@ -4,6 +4,7 @@ import { cpuKernel, naiveForm, shapeOf } from '../host.js';
 import { matMulOp } from '../mat-mul/op.js';
 import { flatIndices } from './indices.js';
 import { gatherRowsLoops, scatterAddRowsLoops } from './naive.js';
+import { tensorflowGatherRows, tensorflowScatterAddRows } from './tensorflow.js';
 import { wasmGatherRows, wasmScatterAddRows } from './wasm.js';
 
 /** values (B, L, D), idx (B, L) -> (B, rows, D). */
@@ -12,7 +13,7 @@ export const scatterAddRowsOp: Op<'values' | 'idx', { rows: number }> = defineOp
   inputs: ['values', 'idx'],
   portable: portableScatterAdd,
   naive: naiveForm(scatterAddRowsLoops),
-  kernels: { cpu: cpuKernel(scatterAddRowsLoops), wasm: wasmScatterAddRows },
+  kernels: { cpu: cpuKernel(scatterAddRowsLoops), wasm: wasmScatterAddRows, tensorflow: tensorflowScatterAddRows },
   gradient: ({ dys: [dy], inputs: { idx } }) => ({ values: gatherRowsOp({ x: dy, idx }, {})[0] }),
 });
 
@@ -22,7 +23,7 @@ export const gatherRowsOp: Op<'x' | 'idx', object> = defineOp<'x' | 'idx', objec
   inputs: ['x', 'idx'],
   portable: portableGather,
   naive: naiveForm(gatherRowsLoops),
-  kernels: { cpu: cpuKernel(gatherRowsLoops), wasm: wasmGatherRows },
+  kernels: { cpu: cpuKernel(gatherRowsLoops), wasm: wasmGatherRows, tensorflow: tensorflowGatherRows },
   gradient: ({ dys: [dy], inputs: { x, idx } }) => ({ x: scatterAddRowsOp({ values: dy, idx }, { rows: shapeOf(x!)[1] })[0] }),
 });
 
