@@ -20,6 +20,8 @@ export interface Run {
   /** Load average of the last minute at the start. */
   load: number;
   bytesPerChunk: number[];
+  /** Processors' worth of CPU time the process had (bytelm only). */
+  cpuShare?: number;
   firstLoss?: number;
   msPerStepMedian?: number;
   msPerStepP99?: number;
@@ -94,6 +96,7 @@ export async function sideBySide(options: SideBySideOptions): Promise<{ rows: Ro
               load: started,
               bytesPerChunk: r.bytesPerChunk,
               device: out.device,
+              cpuShare: r.cpuShare,
               ...('firstLoss' in r && { firstLoss: r.firstLoss }),
               ...('msPerStepMedian' in r && { msPerStepMedian: r.msPerStepMedian, msPerStepP99: r.msPerStepP99 }),
             });

@@ -45,6 +45,7 @@ export function sideBySideTable(file: ResultFile<Row>): string {
       steps,
       r.runs.flatMap((x) => x.bytesPerChunk[0] ?? [])[0]?.toFixed(2) ?? '',
       mean(r.runs.map((x) => x.load)).toFixed(1),
+      r.runs[0]!.cpuShare === undefined ? '' : mean(r.runs.map((x) => x.cpuShare!)).toFixed(2),
       targets.map((t) => `${t.what} ${t.wanted}: ${t.met ? 'met' : '**missed**'}`).join('; '),
     ];
   });
@@ -54,8 +55,8 @@ export function sideBySideTable(file: ResultFile<Row>): string {
     machineLine(file),
     `Same weights, same bytes, ${rounds} round${rounds === 1 ? '' : 's'} in turns of about ${seconds} s each, ${threads} threads (wasm: one). "speed" is bytes/s over PyTorch's, each divided by the machine's matmul rate ` +
       'around that run; "share of matmul" is attained FLOP/s over the same rate; "own matmul" is GFLOP/s of the side\'s own 1024³ product. Peak memory is that of the process, interpreter and libraries included. ' +
-      'Decoding: prose fed after a prompt of 512 bytes, batch 1, all bytes over all time.',
-    table(['config', 'work', 'side', 'bytes/s', 'speed', 'peak MB', 'memory', 'share of matmul', 'own matmul', 'step ms median / p99', 'bytes/chunk', 'load', 'wanted'], lines),
+      'Decoding: prose fed after a prompt of 512 bytes, batch 1, all bytes over all time. "CPUs had": CPU time over wall time; well below 1 the machine was busy with other things, and the row says little.',
+    table(['config', 'work', 'side', 'bytes/s', 'speed', 'peak MB', 'memory', 'share of matmul', 'own matmul', 'step ms median / p99', 'bytes/chunk', 'load', 'CPUs had', 'wanted'], lines),
     ...(disagreements.length ? ['The two sides disagree, so these speeds say nothing:', disagreements.join('\n')] : []),
     '',
   ].join('\n\n');

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { argmax, disposeState, SequenceContext, type SequenceLM, type StageRecord } from '@bytelm/core';
 import { mean, median, percentile } from '../stats.js';
 import { windows } from './batches.js';
-import { rateOf, times, type Rate } from './measure.js';
+import { cpuClock, rateOf, times, type Rate } from './measure.js';
 
 export interface PrefillResult extends Rate {
   bytesPerChunk: number[];
@@ -64,6 +64,7 @@ export async function benchDecode(model: SequenceLM, data: Uint8Array, { seconds
     disposeState(state);
     if (run === 0) {
       end = performance.now() + 1000 * seconds;
+      cpuClock.start();
       continue;
     }
     steps.push(...own);

@@ -6,6 +6,7 @@ import { mean, median, percentile } from '../stats.js';
 export async function times(run: (i: number) => Promise<void>, { warmUps, seconds, least }: { warmUps: number; seconds: number; least: number }): Promise<number[]> {
   for (let i = 0; i < warmUps; i++) await run(i);
   const out: number[] = [];
+  cpuClock.start();
   for (const end = performance.now() + 1000 * seconds; performance.now() < end || out.length < least; ) {
     const start = performance.now();
     await run(warmUps + out.length);
@@ -13,6 +14,20 @@ export async function times(run: (i: number) => Promise<void>, { warmUps, second
   }
   return out;
 }
+
+/** CPU time over wall time since `start`, all threads of this process: far below the thread count on a machine that is busy elsewhere. */
+export const cpuClock = {
+  wall: 0,
+  cpu: process.cpuUsage(),
+  start() {
+    this.wall = performance.now();
+    this.cpu = process.cpuUsage();
+  },
+  share(): number {
+    const { user, system } = process.cpuUsage(this.cpu);
+    return (user + system) / 1000 / (performance.now() - this.wall);
+  },
+};
 
 export interface Rate {
   /** 1 / median time of a byte. */
@@ -22,14 +37,18 @@ export interface Rate {
   /** All bytes / all time. */
   meanBytesPerSecond: number;
   runs: number;
+  /** Processors' worth of time that the process had while it was measured. */
+  cpuShare: number;
 }
 
+/** To be called right after the runs. */
 export const rateOf = (seconds: readonly number[], bytes: number): Rate => ({
   bytesPerSecond: bytes / median(seconds),
   bytesPerSecondP10: bytes / percentile(seconds, 0.9),
   bytesPerSecondP90: bytes / percentile(seconds, 0.1),
   meanBytesPerSecond: bytes / mean(seconds),
   runs: seconds.length,
+  cpuShare: cpuClock.share(),
 });
 
 /** GFLOP/s of a 1024³ float32 product on the active backend, by bytelm's own matMul. */
