@@ -19,27 +19,58 @@ interface Shaped {
  * checkShape('ssd', dt, 'dt', '(B, L, H)', d);
  */
 export function checkShape(where: string, x: Shaped | undefined, name: string, pattern: string, dims: Dims = {}, dtype?: string): Dims {
-  const letters = pattern.replace(/[()\s]/g, '').split(',').filter(Boolean);
-  const known = letters.map((l) => (l === '...' ? l : /^\d+$/.test(l) ? l : (dims[l] ?? l)));
-  const expected = `expected shape ${pattern}${known.join() === letters.join() ? '' : ` = (${known.join(', ')})`}`;
-  if (x === undefined || x === null || !Array.isArray(x.shape)) {
-    throw new ShapeError(`[${where}] \`${name}\`: ${expected}, got ${x === undefined ? 'nothing' : typeof x}. Hint: pass a tensor.`);
-  }
-  const fail = (hint = ''): never => {
-    throw new ShapeError(`[${where}] \`${name}\`: ${expected}, got (${x.shape.join(', ')}).${hint && ` Hint: ${hint}`}`);
-  };
-  const open = letters[0] === '...';
-  const fixed = open ? letters.slice(1) : letters;
-  if (open ? x.shape.length < fixed.length : x.shape.length !== fixed.length) fail(`the rank must be ${open ? 'at least ' : ''}${fixed.length}.`);
-  const tail = x.shape.slice(x.shape.length - fixed.length);
-  fixed.forEach((letter, i) => {
-    const size = tail[i]!;
-    const want = /^\d+$/.test(letter) ? Number(letter) : dims[letter];
-    if (want === undefined) dims[letter] = size;
-    else if (want !== size) fail();
-  });
-  if (dtype && x.dtype !== dtype) {
-    throw new ShapeError(`[${where}] \`${name}\`: expected dtype ${dtype}, got ${x.dtype}. Hint: tf.cast(${name}, '${dtype}').`);
+  const axes = parse(pattern);
+  if (!matches(x, axes, dims)) throw shapeError(where, x, name, pattern, axes, dims);
+  if (dtype && x!.dtype !== dtype) {
+    throw new ShapeError(`[${where}] \`${name}\`: expected dtype ${dtype}, got ${x!.dtype}. Hint: tf.cast(${name}, '${dtype}').`);
   }
   return dims;
+}
+
+interface Axes {
+  open: boolean;
+  letters: string[];
+  /** Size where the pattern has a number, −1 for letters. */
+  sizes: number[];
+}
+
+/** Decoding steps check the same patterns thousands of times a second. */
+const parsed = new Map<string, Axes>();
+
+function parse(pattern: string): Axes {
+  let axes = parsed.get(pattern);
+  if (!axes) {
+    const all = pattern.replace(/[()\s]/g, '').split(',').filter(Boolean);
+    const open = all[0] === '...';
+    const letters = open ? all.slice(1) : all;
+    axes = { open, letters, sizes: letters.map((l) => (/^\d+$/.test(l) ? Number(l) : -1)) };
+    parsed.set(pattern, axes);
+  }
+  return axes;
+}
+
+/** Binds open letters only when everything fits: an error says what was known before. */
+function matches(x: Shaped | undefined, { open, letters, sizes }: Axes, dims: Dims): boolean {
+  if (!x || !Array.isArray(x.shape)) return false;
+  const skip = x.shape.length - letters.length;
+  if (open ? skip < 0 : skip !== 0) return false;
+  for (let i = 0; i < letters.length; i++) {
+    const want = sizes[i]! >= 0 ? sizes[i] : dims[letters[i]!];
+    if (want !== undefined && want !== x.shape[skip + i]) return false;
+  }
+  for (let i = 0; i < letters.length; i++) if (sizes[i]! < 0) dims[letters[i]!] = x.shape[skip + i]!;
+  return true;
+}
+
+function shapeError(where: string, x: Shaped | undefined, name: string, pattern: string, { open, letters }: Axes, dims: Dims): ShapeError {
+  const lead = open ? ['...'] : [];
+  const known = [...lead, ...letters.map((l) => String(dims[l] ?? l))];
+  const plain = [...lead, ...letters];
+  const expected = `expected shape ${pattern}${known.join() === plain.join() ? '' : ` = (${known.join(', ')})`}`;
+  if (!x || !Array.isArray(x.shape)) {
+    return new ShapeError(`[${where}] \`${name}\`: ${expected}, got ${x === undefined ? 'nothing' : typeof x}. Hint: pass a tensor.`);
+  }
+  const rankFits = open ? x.shape.length >= letters.length : x.shape.length === letters.length;
+  const hint = rankFits ? '' : ` Hint: the rank must be ${open ? 'at least ' : ''}${letters.length}.`;
+  return new ShapeError(`[${where}] \`${name}\`: ${expected}, got (${x.shape.join(', ')}).${hint}`);
 }

@@ -32,7 +32,7 @@ export class Embedding extends Module implements ByteEmbedder<null> {
   }
 
   step(ids: Int32Array): { y: tf.Tensor2D; state: null } {
-    const y = tf.tidy(() => tf.gather(this.weight as tf.Tensor as tf.Tensor2D, tf.tensor1d(ids, 'int32')));
+    const y = tf.tidy(() => embedding(this.weight, tf.tensor1d(ids, 'int32')) as tf.Tensor2D);
     return { y, state: null };
   }
 }

@@ -4,7 +4,7 @@ import type { SequenceModel } from '../contracts/index.js';
 import type { SequenceContext } from '../contracts/sequence-context.js';
 import { ConfigError } from '../errors.js';
 import { Module } from '../module/module.js';
-import { rmsNorm } from '../ops/norm.js';
+import { addRmsNorm } from '../ops/norm.js';
 
 export interface ResidualStackState {
   layers: unknown[];
@@ -80,6 +80,6 @@ export class ResidualStack extends Module implements SequenceModel<ResidualStack
   }
 
   private norm<T extends tf.Tensor>({ hidden, residual }: AddedPair<T>): T {
-    return rmsNorm(tf.add(residual, hidden), this.normWeight as tf.Tensor as tf.Tensor1D, { eps: this.eps }) as T;
+    return addRmsNorm(hidden, residual, this.normWeight, { eps: this.eps }).normed as T;
   }
 }

@@ -90,9 +90,15 @@ export function defineOp<N extends string, A extends object>(spec: OpSpec<N, A>)
       register(kernelName, spec);
       registered = true;
     }
-    const names = spec.inputs.filter((n) => inputs[n] !== undefined && inputs[n] !== null);
+    const names: N[] = [];
+    const list: tf.Tensor[] = [];
+    for (const n of spec.inputs) {
+      const t = inputs[n];
+      if (t === undefined || t === null) continue;
+      names.push(n);
+      list.push(t);
+    }
     const envelope: Envelope<N, A> = { names, attrs };
-    const list = names.map((n) => inputs[n]!);
     // An array, not a map: only so does tfjs save "all inputs" whatever optional ones are present.
     const out = tf.engine().runKernel(kernelName, list as never, envelope as unknown as NamedAttrMap) as unknown as tf.Tensor | tf.Tensor[];
     return Array.isArray(out) ? out : [out];
@@ -101,7 +107,11 @@ export function defineOp<N extends string, A extends object>(spec: OpSpec<N, A>)
 }
 
 function register<N extends string, A extends object>(kernelName: string, spec: OpSpec<N, A>): void {
-  const unpack = <T>(list: T[], names: N[]) => Object.fromEntries(names.map((n, i) => [n, list[i]])) as { [K in N]?: T };
+  const unpack = <T>(list: T[], names: N[]): { [K in N]?: T } => {
+    const out: { [K in N]?: T } = {};
+    for (let i = 0; i < names.length; i++) out[names[i]!] = list[i]!;
+    return out;
+  };
   for (const backendName of BACKEND_NAMES) {
     if (tf.getKernel(kernelName, backendName)) continue;
     const fast = spec.kernels?.[backendName];

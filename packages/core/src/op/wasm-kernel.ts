@@ -102,9 +102,14 @@ export type WasmKernel<N extends string, A, E> = (call: KernelCall<N, A> & { hea
  * @typeParam E the module's exported functions; pointers and sizes are plain numbers.
  */
 export function wasmKernel<N extends string, A, E>(base64: string, run: WasmKernel<N, A, E>): FastKernel<N, A> {
-  return (call) => {
-    const heap = wasmHeap(call.backend);
-    return heap && run({ ...call, heap, lib: wasmInstance<E>(heap, base64) });
+  let last: { backend: KernelBackend; heap: WasmHeap; lib: E } | undefined;
+  return ({ inputs, attrs, backend }) => {
+    if (last?.backend !== backend) {
+      const heap = wasmHeap(backend);
+      if (!heap) return null;
+      last = { backend, heap, lib: wasmInstance<E>(heap, base64) };
+    }
+    return run({ inputs, attrs, backend, heap: last.heap, lib: last.lib });
   };
 }
 
