@@ -1,6 +1,7 @@
 // Benchmarks: whole models beside PyTorch, growth with context and length, single ops.
 import { Command, Option } from 'commander';
 import { BACKEND_NAMES, BytelmError, ConfigError, type BackendName } from '@bytelm/core';
+import { HNET_PRESETS } from '@bytelm/example-hnet';
 import { contextRows, growthPlot, growthTable, memoryRows } from './growth-plots.js';
 import { machine } from './machine.js';
 import { opsTable, type OpRow } from './ops/table.js';
@@ -23,6 +24,7 @@ interface Options {
   peers?: string;
   python?: string;
   only?: string;
+  preset?: string[];
   out: string;
   json?: boolean;
   check?: boolean;
@@ -49,6 +51,7 @@ const program = new Command('bench')
   .addOption(new Option('--compile <mode>', 'torch.compile on the other side; auto tries both and keeps the faster').choices(['auto', 'on', 'off']).default('auto'))
   .option('--peers <dir>', 'folder with the PyTorch models and their bench.py (or BYTELM_PEERS)')
   .option('--python <path>', 'Python with torch, transformers, safetensors, numpy (or BYTELM_PYTHON; default: python3)')
+  .option('--preset <name>', 'context, memory: repeatable, which models', many(Object.keys(HNET_PRESETS)))
   .option('--only <text>', 'ops whose name contains this')
   .option('--out <dir>', 'where results are written', RESULTS)
   .option('--check', 'fail when a model is more than 20 % slower than in the last stored result of this machine')
@@ -97,7 +100,8 @@ async function growth(
   const backends = options.backend ?? (name === 'context' ? ['wasm'] : ['wasm', 'tensorflow']);
   const common = { backends, threads: options.threads, say };
   const isContext = name === 'context';
-  const rows = isContext ? await contextRows({ ...common, presets: ['mambabyte-8M', 'llamabyte-8M', 'demo'] }) : await memoryRows({ ...common, presets: ['demo', 'mambabyte-8M'] });
+  const presets = options.preset ?? (isContext ? ['mambabyte-8M', 'llamabyte-8M', 'demo'] : ['demo', 'mambabyte-8M']);
+  const rows = await (isContext ? contextRows : memoryRows)({ ...common, presets });
   const title = isContext ? 'Cost of a decoded byte against context' : 'Memory of training against length';
   const svg = await growthPlot(rows, isContext ? { title, x: 'bytes seen', y: 'ms a byte' } : { title, x: 'bytes in the row', y: 'peak memory above start, MB' });
   const heading = `# ${title}\n\n${machineLine(base)} Initial weights, batch 1.\n\n![${title}](${base.date.slice(0, 10)}-${name}.svg)`;
