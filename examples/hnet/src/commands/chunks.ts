@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { DataError, type SequenceLM } from '@bytelm/core';
 import { writeFileAtomic } from '@bytelm/core/io';
@@ -49,7 +50,7 @@ async function run(texts: string[], options: ChunksOptions): Promise<void> {
     if (options.json) process.stdout.write(`${JSON.stringify(rows.map((row) => ({ label: row.label, ...chunksJson(row) })))}\n`);
     else for (const row of rows) process.stdout.write(`${rowText(row, rows.length > 1)}\n`);
     if (options.html !== false) {
-      await writeFileAtomic(options.html, chunksPage({ title: 'Where the model cuts', rows, facts: [['model', source.name]] }));
+      await writeFileAtomic(options.html, chunksPage({ title: 'Where the model cuts', rows, facts: [['model', basename(source.name)]] }));
       process.stderr.write(`page: ${options.html}\n`);
     }
   } finally {
