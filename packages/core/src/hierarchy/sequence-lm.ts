@@ -4,7 +4,7 @@ import type { ByteEmbedder, ByteHead, ByteLM, MaybePromise, SequenceModel } from
 import type { Segmentation } from '../contracts/segmentation.js';
 import { SequenceContext, type StageRecord } from '../contracts/sequence-context.js';
 import { ConfigError, DataError } from '../errors.js';
-import { joinName, Module, type HasParameters } from '../module/module.js';
+import { Module, type HasParameters } from '../module/module.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import type { LossAndGrads, TrainableModel, TrainBatch } from '../train/types.js';
 import { firedByStage } from './stage.js';
@@ -98,8 +98,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
     const { ctx, labels } = windows(batch);
     const plan = this.backbone.plan && !canReadSync() ? await this.plan(ctx) : undefined;
     const run = plan ? ctx.with({ plan }) : ctx;
-    const named = new Map<tf.Variable, string>();
-    for (const [name, v] of this.parameters()) if (!named.has(v)) named.set(v, name);
+    const named = this.parameterNames();
     let parts: LossAndGrads['parts'] = {};
     const { value, grads } = tf.variableGrads(
       () => {
@@ -151,7 +150,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
   /** Names by variable, tied parameters under their first name. */
   parameterNames(): Map<tf.Variable, string> {
     const named = new Map<tf.Variable, string>();
-    for (const [name, v] of this.parameters()) if (!named.has(v)) named.set(v, joinName('', name));
+    for (const [name, v] of this.parameters()) if (!named.has(v)) named.set(v, name);
     return named;
   }
 
