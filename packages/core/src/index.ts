@@ -38,7 +38,7 @@ export { splitLast } from './ops/split-last.js';
 export { silu, splitSwiglu, swiglu } from './ops/swiglu.js';
 // modules
 export { joinName, Module, type HasParameters, type ParameterMap } from './module/module.js';
-export { putRows, takeRows } from './module/rows.js';
+export { putRows, takeRows, zeroRows } from './module/rows.js';
 export { cloneState, copyTensor, disposeState, keepState, type StateTree } from './state.js';
 export { Rng, type RngState } from './rng.js';
 // contracts

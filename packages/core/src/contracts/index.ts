@@ -17,7 +17,10 @@ export type MaybePromise<T> = T | Promise<T>;
  * use next. Take a snapshot with `cloneState`, free with `disposeState`. Returned tensors belong to the caller.
  */
 export interface SequenceModel<S = any> extends HasParameters {
+  /** Width of the input, and of the output unless `dOut` says otherwise. */
   readonly dModel: number;
+  /** Width of the output where it differs, e.g. an encoder that shows all its layers side by side. */
+  readonly dOut?: number | undefined;
   /** Models with data-dependent sizes: decides every stage's segmentation without gradient, outermost first. */
   plan?(x: tf.Tensor3D, ctx: SequenceContext): Promise<Segmentation[]>;
   /** Synchronous and differentiable. Models with `plan` need `ctx.plan` on backends without synchronous reads. */
@@ -32,6 +35,14 @@ export interface SequenceModel<S = any> extends HasParameters {
    * @param ids (R) byte ids, for hierarchies whose chunker reads them.
    */
   step(x: tf.Tensor2D, state: S, rows?: readonly number[], ids?: Int32Array): MaybePromise<{ y: tf.Tensor2D; state: S }>;
+  /** The next position of these rows begins a new document: nothing from before it is seen any more. Consumes the state like `step`. */
+  startDocument(state: S, rows: readonly number[]): S;
+  /**
+   * Decoders whose layers attend to the main network's outputs: takes what `rows` may see from the coming position on. In `forward` and
+   * `prefill` the same comes as `ctx.memory`.
+   * @param chunks (F, Dg), one for each entry of `rows`.
+   */
+  remember?(chunks: tf.Tensor2D, state: S, rows: readonly number[]): S;
 }
 
 /** Decides where chunks begin. */
@@ -58,6 +69,8 @@ export interface Chunker<S = any> extends Partial<HasParameters> {
   ): MaybePromise<{ segmentation: Segmentation; boundaryProb?: tf.Tensor2D | undefined; state: S }>;
   /** One byte per row. The decisions equal those of `segment` on the whole sequence (when `lookahead` is 0). */
   step(input: ChunkerStepInput, state: S, rows?: readonly number[]): MaybePromise<{ decision: BoundaryDecision; state: S }>;
+  /** As in `SequenceModel`: the next position of these rows is a document's first and so a boundary. Chunkers that read ids see document ends themselves. */
+  startDocument?(state: S, rows: readonly number[]): S;
 }
 
 export interface ChunkerStepInput {
@@ -83,6 +96,8 @@ export interface Downsampler<S = any> extends Partial<HasParameters> {
   prefill(encoded: tf.Tensor3D, seg: Segmentation, state: S, ctx: SequenceContext): { chunks: tf.Tensor3D; state: S };
   /** (R, D) → the chunks of the rows that fired, (F, Dg), in the order of rows; `undefined` when none did. */
   step(encoded: tf.Tensor2D, decision: BoundaryDecision, state: S, rows?: readonly number[]): { chunks?: tf.Tensor2D | undefined; state: S };
+  /** As in `SequenceModel`. */
+  startDocument?(state: S, rows: readonly number[]): S;
 }
 
 /** Chunks → bytes. */
@@ -109,6 +124,8 @@ export interface Upsampler<S = any> extends Partial<HasParameters> {
     state: S,
     rows?: readonly number[],
   ): { y: tf.Tensor2D; state: S };
+  /** As in `SequenceModel`. */
+  startDocument?(state: S, rows: readonly number[]): S;
 }
 
 /** Byte ids → vectors: plain table, hash n-grams (BLT), longest subword suffix (Bolmo). */

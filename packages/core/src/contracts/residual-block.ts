@@ -35,4 +35,8 @@ export interface ResidualBlock<S = any> extends HasParameters {
   prefill(pair: ResidualPair, state: S, ctx: SequenceContext): AddedPair & { state: S };
   /** One position, (R, D): one row for each entry of `rows` (ascending; default all), other rows of the state stay as they are. */
   step(pair: ResidualPair<tf.Tensor2D>, state: S, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: S };
+  /** As in `SequenceModel`: the next position of these rows begins a new document. */
+  startDocument(state: S, rows: readonly number[]): S;
+  /** Blocks that attend to the main network's outputs, as in `SequenceModel`. */
+  remember?(chunks: tf.Tensor2D, state: S, rows: readonly number[]): S;
 }

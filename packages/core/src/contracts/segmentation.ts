@@ -18,7 +18,10 @@ export class Segmentation {
   readonly numChunks: Int32Array;
   /** Width of the chunk axis, M: the largest of `numChunks`, rounded up to `padTo`. */
   readonly maxChunks: number;
-  /** How people draw it: H-Net's boundary is the first byte of what is shown as a chunk, BLT's and Bolmo's the last. Display only. */
+  /**
+   * What a boundary byte is: the first byte of what is drawn as a chunk (H-Net), or the last (BLT, Bolmo). Where a chunk reaches over the
+   * end of a packed document, it belongs to the document of that first byte.
+   */
   readonly drawnAt: 'start' | 'end';
   private readonly made = new Map<string, tf.Tensor>();
 
@@ -104,9 +107,12 @@ export class Segmentation {
     let documentIds: Int32Array | undefined;
     if (outer.documentIds) {
       documentIds = new Int32Array(this.batch * this.maxChunks);
+      let previous = -1;
       this.forEachBoundary((b, t, j) => {
+        const first = this.drawnAt === 'start' ? t : j === 0 ? 0 : previous + 1;
         // Padding continues the last document: ids stay non-decreasing.
-        documentIds!.fill(outer.documentIds![b * this.length + t]!, b * this.maxChunks + j, (b + 1) * this.maxChunks);
+        documentIds!.fill(outer.documentIds![b * this.length + first]!, b * this.maxChunks + j, (b + 1) * this.maxChunks);
+        previous = t;
       });
     }
     return new SequenceContext(this.batch, this.maxChunks, {

@@ -59,8 +59,8 @@ export class SequenceContext {
     this.memory = options.memory;
   }
 
-  /** The same batch with `plan`, `record`, `memory` or `ids` replaced. Tensors are shared; dispose one of the two. */
-  with(options: Pick<SequenceContextOptions, 'plan' | 'record' | 'memory' | 'ids'>): SequenceContext {
+  /** The same batch with `plan`, `record`, `memory`, `ids` or (where it had none) `documentIds` replaced. Tensors are shared; dispose one of the two. */
+  with(options: Pick<SequenceContextOptions, 'plan' | 'record' | 'memory' | 'ids' | 'documentIds'>): SequenceContext {
     const next = new SequenceContext(this.batch, this.length, { ...this, ...options });
     next.made = this.made;
     return next;

@@ -22,11 +22,18 @@ export interface SequenceLMOptions {
   /** Parameter prefixes; the published ones of the model at hand. */
   names?: { embed?: string; backbone?: string; head?: string };
   auxiliaryLoss?: AuxiliaryLoss | undefined;
+  /**
+   * Ids that end a document (BLT: EOS): nothing after one sees anything before it, in full passes and while decoding. A `ctx` with its own
+   * `documentIds` overrides this. Default: none, a row is one document.
+   */
+  documentEnds?: readonly number[] | undefined;
 }
 
 export interface SequenceLMState {
   embed: unknown;
   backbone: unknown;
+  /** (B) 1 where the last id ended a document. Only with `documentEnds`. */
+  ended?: Uint8Array;
 }
 
 /** Embedding, a sequence model and a head: a byte language model. */
@@ -36,6 +43,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
   readonly head: ByteHead;
   readonly vocabSize: number;
   protected readonly auxiliaryLoss: AuxiliaryLoss | undefined;
+  protected readonly documentEnds: ReadonlySet<number> | undefined;
 
   constructor(parts: SequenceLMParts, options: SequenceLMOptions = {}) {
     super();
@@ -48,17 +56,20 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
     this.head = this.addModule(head, parts.head as ByteHead & HasParameters);
     this.vocabSize = parts.head.vocabSize;
     this.auxiliaryLoss = options.auxiliaryLoss;
+    if (options.documentEnds?.length) this.documentEnds = new Set(options.documentEnds);
   }
 
   /** Differentiable, synchronous. Ids come from `ctx.ids`. (B, L) → (B, L, V). */
-  forward(ctx: SequenceContext): tf.Tensor3D {
+  forward(batch: SequenceContext): tf.Tensor3D {
+    const ctx = this.withDocuments(batch);
     const ids = tf.tensor2d(this.checkedIds(ctx), [ctx.batch, ctx.length], 'int32');
     return this.head.forward(this.backbone.forward(this.embed.forward(ids, ctx), ctx)) as tf.Tensor3D;
   }
 
   /** Segmentations of every stage, for `forward` on backends that cannot read synchronously. Empty without stages. */
-  async plan(ctx: SequenceContext): Promise<Segmentation[]> {
+  async plan(batch: SequenceContext): Promise<Segmentation[]> {
     if (!this.backbone.plan) return [];
+    const ctx = this.withDocuments(batch);
     const x = tf.tidy(() => this.embed.forward(tf.tensor2d(this.checkedIds(ctx), [ctx.batch, ctx.length], 'int32'), ctx));
     const plan = await this.backbone.plan(x, ctx);
     x.dispose();
@@ -120,17 +131,21 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
   }
 
   initState(batchSize: number): SequenceLMState {
-    return { embed: this.embed.initState(batchSize), backbone: this.backbone.initState(batchSize) };
+    const state = { embed: this.embed.initState(batchSize), backbone: this.backbone.initState(batchSize) };
+    return this.documentEnds ? { ...state, ended: new Uint8Array(batchSize) } : state;
   }
 
   async prefill(ids: Int32Array, state: SequenceLMState, ctx: SequenceContext): Promise<{ logits: tf.Tensor3D; state: SequenceLMState }> {
-    const own = ctx.with({ ids });
+    const own = this.withDocuments(ctx.with({ ids }));
     const idTensor = tf.tensor2d(this.checkedIds(own), [ctx.batch, ctx.length], 'int32');
+    const everyRow = Array.from({ length: ctx.batch }, (_, b) => b);
+    const going = everyRow.filter((b) => own.isReal(b, 0));
     const embedded = this.embed.prefill(idTensor, state.embed, own);
-    const out = await this.backbone.prefill(embedded.y, state.backbone, own);
+    const out = await this.backbone.prefill(embedded.y, this.startDocuments(state, going), own);
     const logits = this.head.forward(out.y) as tf.Tensor3D;
     tf.dispose([idTensor, embedded.y, out.y]);
-    return { logits, state: { embed: embedded.state, backbone: out.state } };
+    const last = going.map((b) => ids[b * ctx.length + (ctx.lengths?.[b] ?? ctx.length) - 1]!);
+    return { logits, state: { embed: embedded.state, backbone: out.state, ...this.noteEnds(state, going, last) } };
   }
 
   step(
@@ -140,11 +155,35 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
   ): MaybePromise<{ logits: tf.Tensor2D; state: SequenceLMState; fired: Int8Array[] }> {
     const embedded = this.embed.step(ids, state.embed, rows);
     for (const f of firedByStage(state.backbone)) f.fill(-1);
-    return after(this.backbone.step(embedded.y, state.backbone, rows, ids), (out) => {
+    const stepped = this.documentEnds ? (rows ?? Array.from(ids, (_, b) => b)) : [];
+    const backbone = this.startDocuments(state, stepped);
+    return after(this.backbone.step(embedded.y, backbone, rows, ids), (out) => {
       const logits = this.head.forward(out.y) as tf.Tensor2D;
       tf.dispose([embedded.y, out.y]);
-      return { logits, state: { embed: embedded.state, backbone: out.state }, fired: firedByStage(out.state) };
+      return { logits, state: { embed: embedded.state, backbone: out.state, ...this.noteEnds(state, stepped, ids) }, fired: firedByStage(out.state) };
     });
+  }
+
+  /** Document ids out of the ids themselves, where the model knows ends and the caller said nothing. */
+  private withDocuments(ctx: SequenceContext): SequenceContext {
+    const { ids, documentIds, batch, length } = ctx;
+    if (!this.documentEnds || documentIds || !ids?.some((id) => this.documentEnds!.has(id))) return ctx;
+    const found = new Int32Array(batch * length);
+    for (let b = 0; b < batch; b++)
+      for (let i = b * length + 1; i < (b + 1) * length; i++) found[i] = found[i - 1]! + (this.documentEnds.has(ids[i - 1]!) ? 1 : 0);
+    return ctx.with({ documentIds: found });
+  }
+
+  /** The backbone's state, with the rows among `going` started anew whose document has ended. */
+  private startDocuments({ backbone, ended }: SequenceLMState, going: readonly number[]): unknown {
+    const fresh = ended ? going.filter((b) => ended[b]) : [];
+    return fresh.length ? this.backbone.startDocument(backbone, fresh) : backbone;
+  }
+
+  private noteEnds({ ended }: SequenceLMState, rows: readonly number[], last: ArrayLike<number>): { ended?: Uint8Array } {
+    if (!ended) return {};
+    rows.forEach((b, i) => (ended[b] = this.documentEnds!.has(last[i]!) ? 1 : 0));
+    return { ended };
   }
 
   /** Names by variable, tied parameters under their first name. */

@@ -119,7 +119,7 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
     const anyChunk = seg.numChunks.some((n) => n > 0);
     const core = anyChunk
       ? await main.prefill(pooled.chunks, state.main, inner)
-      : { y: tf.zeros([ctx.batch, seg.maxChunks, main.dModel]) as tf.Tensor3D, state: state.main };
+      : { y: tf.zeros([ctx.batch, seg.maxChunks, main.dOut ?? main.dModel]) as tf.Tensor3D, state: state.main };
     const up = upsample.prefill(core.y, e, seg, state.upsample, ctx, cut.boundaryProb);
     const decoded = await decoder.prefill(up.y, state.decoder, ctx.with({ memory: { chunks: core.y, segmentation: seg } }));
     tf.dispose([e, pooled.chunks, core.y, up.y, ...(cut.boundaryProb ? [cut.boundaryProb] : [])]);
@@ -166,7 +166,8 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
           : { y: undefined, state: state.main };
         return after(core as MaybePromise<{ y: tf.Tensor2D | undefined; state: unknown }>, (core) => {
           const up = upsample.step(core.y, e, decision, state.upsample, rows);
-          return after(decoder.step(up.y, state.decoder, rows), (decoded) => {
+          const listening = core.y && decoder.remember ? decoder.remember(core.y, state.decoder, firedRows) : state.decoder;
+          return after(decoder.step(up.y, listening, rows), (decoded) => {
             tf.dispose([e, up.y]);
             pooled.chunks?.dispose();
             core.y?.dispose();
@@ -187,6 +188,19 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
       });
     });
   }
+
+  startDocument(state: StageState, rows: readonly number[]): StageState {
+    const { encoder, chunker, downsample, main, upsample, decoder } = this.parts;
+    return {
+      encoder: encoder.startDocument(state.encoder, rows),
+      chunker: chunker.startDocument ? chunker.startDocument(state.chunker, rows) : state.chunker,
+      downsample: downsample.startDocument ? downsample.startDocument(state.downsample, rows) : state.downsample,
+      main: main.startDocument(state.main, rows),
+      upsample: upsample.startDocument ? upsample.startDocument(state.upsample, rows) : state.upsample,
+      decoder: decoder.startDocument(state.decoder, rows),
+      fired: state.fired,
+    };
+  }
 }
 
 /** What every stage did in the last step, outermost first; empty for models without stages. */
@@ -199,8 +213,9 @@ export function firedByStage(state: unknown): Int8Array[] {
 function checkWiring({ encoder, chunker, main, decoder }: StageParts): void {
   const problems: string[] = [];
   if (encoder.dModel !== decoder.dModel) problems.push(`encoder has width ${encoder.dModel}, decoder ${decoder.dModel}`);
-  if (chunker.dModel !== undefined && chunker.dModel !== encoder.dModel) {
-    problems.push(`chunker reads width ${chunker.dModel}, encoder gives ${encoder.dModel}`);
+  const encoded = encoder.dOut ?? encoder.dModel;
+  if (chunker.dModel !== undefined && chunker.dModel !== encoded) {
+    problems.push(`chunker reads width ${chunker.dModel}, encoder gives ${encoded}`);
   }
   if (chunker.lookahead > 0) problems.push(`chunker ${chunker.constructor.name} looks ${chunker.lookahead} byte ahead, which needs a head that emits boundaries`);
   if (!(main.dModel > 0)) problems.push(`main network has width ${main.dModel}`);

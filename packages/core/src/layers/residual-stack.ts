@@ -10,6 +10,17 @@ export interface ResidualStackState {
   layers: unknown[];
 }
 
+export interface ResidualStackOptions {
+  names?: {
+    /** Prefix of the blocks, or the full name of each. Default 'layers'. */
+    layers?: string | readonly string[];
+    /** Default 'rmsnorm'; `false`: the stack ends without a norm. */
+    norm?: string | false;
+  };
+  /** Default 1e-5. */
+  eps?: number;
+}
+
 /**
  * Pre-norm blocks of any kinds over one float32 residual stream, and a norm at the end:
  *
@@ -17,17 +28,19 @@ export interface ResidualStackState {
  *     for block: residual, hidden = block(residual, hidden)
  *     y = rmsnorm(residual + hidden)
  *
- * Keys: `layers.{i}.…`, `rmsnorm.weight` (or the names given).
+ * Keys: `layers.{i}.…`, `rmsnorm.weight` (or the names given). Without the norm: y = residual + hidden.
  */
 export class ResidualStack extends Module implements SequenceModel<ResidualStackState> {
   readonly dModel: number;
   readonly blocks: readonly ResidualBlock[];
-  readonly normWeight: tf.Variable;
+  readonly normWeight: tf.Variable | undefined;
   readonly eps: number;
   /** How often the stack adds to its residual stream; initialisations depend on it. */
   readonly additions: number;
 
-  constructor(blocks: readonly ResidualBlock[], options: { names?: { layers?: string; norm?: string }; eps?: number } = {}) {
+  readonly remember?: (chunks: tf.Tensor2D, state: ResidualStackState, rows: readonly number[]) => ResidualStackState;
+
+  constructor(blocks: readonly ResidualBlock[], options: ResidualStackOptions = {}) {
     super();
     const first = blocks[0];
     if (!first) throw new ConfigError('[ResidualStack] no blocks. Hint: a stack has at least one.');
@@ -36,8 +49,11 @@ export class ResidualStack extends Module implements SequenceModel<ResidualStack
     const { layers = 'layers', norm = 'rmsnorm' } = options.names ?? {};
     this.dModel = first.dModel;
     this.eps = options.eps ?? 1e-5;
-    this.blocks = blocks.map((b, i) => this.addModule(`${layers}.${i}`, b));
-    this.normWeight = this.addParameter(`${norm}.weight`, tf.ones([this.dModel]));
+    this.blocks = blocks.map((b, i) => this.addModule(typeof layers === 'string' ? `${layers}.${i}` : layers[i]!, b));
+    if (norm) this.normWeight = this.addParameter(`${norm}.weight`, tf.ones([this.dModel]));
+    if (blocks.some((b) => b.remember)) {
+      this.remember = (chunks, state, rows) => this.each(state, (block, s) => (block.remember ? block.remember(chunks, s, rows) : s));
+    }
     this.additions = blocks.reduce((n, b) => n + b.additions, 0);
   }
 
@@ -61,6 +77,14 @@ export class ResidualStack extends Module implements SequenceModel<ResidualStack
     return this.run(x, state, (block, pair, s) => block.step(pair, s, rows));
   }
 
+  startDocument(state: ResidualStackState, rows: readonly number[]): ResidualStackState {
+    return this.each(state, (block, s) => block.startDocument(s, rows));
+  }
+
+  private each(state: ResidualStackState, change: (block: ResidualBlock, state: unknown) => unknown): ResidualStackState {
+    return { layers: this.blocks.map((b, i) => change(b, state.layers[i])) };
+  }
+
   private run<T extends tf.Tensor>(
     x: T,
     state: ResidualStackState,
@@ -80,6 +104,7 @@ export class ResidualStack extends Module implements SequenceModel<ResidualStack
   }
 
   private norm<T extends tf.Tensor>({ hidden, residual }: AddedPair<T>): T {
+    if (!this.normWeight) return tf.add(residual, hidden);
     return addRmsNorm(hidden, residual, this.normWeight, { eps: this.eps }).normed as T;
   }
 }

@@ -16,3 +16,10 @@ export function putRows<T extends tf.Tensor>(t: T, rows: readonly number[] | und
   rows.forEach((r, i) => (source[r] = n + i));
   return tf.tidy(() => tf.gather(tf.concat([t, values], 0), tf.tensor1d(source, 'int32'))) as T;
 }
+
+/** `t` with these rows set to zero. Consumes `t`, as states do. */
+export function zeroRows<T extends tf.Tensor>(t: T, rows: readonly number[]): T {
+  const zeroed = tf.tidy(() => putRows(t, rows, tf.zeros([rows.length, ...t.shape.slice(1)]) as T));
+  t.dispose();
+  return zeroed;
+}

@@ -5,6 +5,7 @@ import {
   Module,
   putRows,
   takeRows,
+  zeroRows,
   type BoundaryDecision,
   type Rng,
   type Segmentation,
@@ -106,6 +107,10 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
     }) as [tf.Tensor2D, tf.Tensor2D];
     state.value.dispose();
     return { y, state: { value } };
+  }
+
+  startDocument({ value }: DeChunkState, rows: readonly number[]): DeChunkState {
+    return { value: zeroRows(value, rows) };
   }
 }
 

@@ -49,6 +49,10 @@ export class PadWidth<S = unknown> extends Module implements SequenceModel<S> {
     return after(this.inner.step(wide, state, rows), (out) => this.finish(wide, out));
   }
 
+  startDocument(state: S, rows: readonly number[]): S {
+    return this.inner.startDocument(state, rows);
+  }
+
   private finish<T extends tf.Tensor>(wide: tf.Tensor, { y, state }: { y: T; state: S }): { y: T; state: S } {
     const narrow = this.narrow(y);
     tf.dispose([wide, y]);

@@ -115,6 +115,11 @@ export class RoutingModule extends Module implements Chunker<RoutingState> {
     );
   }
 
+  startDocument(state: RoutingState, rows: readonly number[]): RoutingState {
+    for (const row of rows) state.seen[row] = 0;
+    return state;
+  }
+
   /** A tie, p = 0.5, is not a boundary. */
   private decide(p: Float32Array, ctx: SequenceContext, continues = false): Segmentation {
     const mask = new Uint8Array(p.length);

@@ -131,6 +131,10 @@ export class SelfAttention extends Module {
     return { y, state: next };
   }
 
+  startDocument(state: KvCacheState, rows: readonly number[]): KvCacheState {
+    return rows.reduce((s, row) => this.cache.reset(s, row), state);
+  }
+
   /** New queries against what the cache held before them and the new keys themselves. */
   private attendWithCache(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, state: KvCacheState, ctx: SequenceContext): tf.Tensor4D {
     const [B, T] = [ctx.batch, ctx.length];

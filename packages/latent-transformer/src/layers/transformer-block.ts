@@ -62,6 +62,10 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
     return this.around(pair, (x) => this.mixer.prefill(x, state, ctx));
   }
 
+  startDocument(state: KvCacheState, rows: readonly number[]): KvCacheState {
+    return this.mixer.startDocument(state, rows);
+  }
+
   step(pair: ResidualPair<tf.Tensor2D>, state: KvCacheState, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: KvCacheState } {
     const heap = inPlaceHeap();
     return heap ? this.fusedStep(heap, pair, state, rows) : this.around(pair, (x) => this.mixer.step(x, state, rows));

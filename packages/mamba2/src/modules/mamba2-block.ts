@@ -79,6 +79,10 @@ export class Mamba2Block extends Module implements ResidualBlock<Mamba2State> {
     return { ...out, state: next };
   }
 
+  startDocument(state: Mamba2State, rows: readonly number[]): Mamba2State {
+    return this.mixer.startDocument(state, rows);
+  }
+
   private addNorm<T extends tf.Tensor>({ hidden, residual }: ResidualPair<T>, weight: tf.Variable): { normed: T; sum: T } {
     const { eps } = this.mixer.config;
     if (residual) return addRmsNorm(hidden, residual, weight, { eps });

@@ -6,6 +6,7 @@ import {
   ShapeError,
   silu,
   splitLast,
+  zeroRows,
   type ResidualPair,
   type Rng,
   type SequenceContext,
@@ -86,6 +87,10 @@ export class Mamba2 extends Module implements SequenceModel<Mamba2State> {
   step(u: tf.Tensor2D, state: Mamba2State, rows?: readonly number[]): { y: tf.Tensor2D; state: Mamba2State } {
     const { y, state: next } = this.stepBlock({ hidden: u }, state, rows);
     return { y, state: next };
+  }
+
+  startDocument({ conv, ssm }: Mamba2State, rows: readonly number[]): Mamba2State {
+    return { conv: zeroRows(conv, rows), ssm: zeroRows(ssm, rows) };
   }
 
   /** One position of a whole pre-norm block: `sum` = hidden (+ residual), y = mixer(rmsNorm(sum; norm)). Without `norm`: of the mixer alone. */
