@@ -12,7 +12,12 @@ const alias = [
     { find: new RegExp(`^@bytelm/${p}$`), replacement: at(`./packages/${p}/src/index.ts`) },
     { find: new RegExp(`^@bytelm/${p}/([a-z-]+)$`), replacement: at(`./packages/${p}/src/$1/index.ts`) },
   ]),
-  { find: /^@bytelm\/example-hnet$/, replacement: at('./examples/hnet/src/index.ts') },
+  ...readdirSync(at('./examples'))
+    .filter((e) => e !== 'data')
+    .flatMap((e) => [
+      { find: new RegExp(`^@bytelm/example-${e}$`), replacement: at(`./examples/${e}/src/index.ts`) },
+      { find: new RegExp(`^@bytelm/example-${e}/([a-z-]+)$`), replacement: at(`./examples/${e}/src/$1/index.ts`) },
+    ]),
 ];
 // The driver of the webgpu project (tools/setup-vulkan.mjs): test processes inherit it, and it must be there when they start.
 Object.assign(process.env, withWebgpu());
