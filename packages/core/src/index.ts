@@ -23,6 +23,7 @@ export {
   type OpSpec,
 } from './op/define-op.js';
 export { tensorflowKernel, type NativeCall } from './op/tensorflow-native.js';
+export { hostState, hostTensor, hostValues } from './op/host-view.js';
 export { wasmHeap, wasmInstance, wasmKernel, type WasmHeap, type WasmKernel } from './op/wasm-kernel.js';
 export { cpuKernel, hostOutput, type HostArray, type Loops } from './kernels/host.js';
 export { stopGradient } from './stop-gradient.js';

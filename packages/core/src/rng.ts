@@ -76,9 +76,14 @@ export class Rng {
     }
   }
 
-  /** Normal tensor with the given standard deviation. */
-  normal<S extends number[]>(shape: S, std = 1): tf.Tensor {
-    return this.fill(shape, () => std * this.nextNormal());
+  /** Normal tensor with the given standard deviation; values beyond `cut` standard deviations are drawn again. */
+  normal<S extends number[]>(shape: S, std = 1, cut = Infinity): tf.Tensor {
+    return this.fill(shape, () => {
+      for (;;) {
+        const v = this.nextNormal();
+        if (Math.abs(v) <= cut) return std * v;
+      }
+    });
   }
 
   /** Uniform tensor in [low, high). */

@@ -4,7 +4,7 @@ import { dot, hsum4 } from './vec';
 /** Four dot products of adjacent weight rows with x, written to y[0..3] on top of `bias` (0 = none) or of y itself. */
 // @ts-ignore: decorator
 @inline
-function dot4(ins: i32, w: usize, ws: usize, x: usize, bias: usize, y: usize, accumulate: bool): void {
+export function dot4(ins: i32, w: usize, ws: usize, x: usize, bias: usize, y: usize, accumulate: bool): void {
   const w1 = w + ws;
   const w2 = w1 + ws;
   const w3 = w2 + ws;
@@ -102,9 +102,9 @@ export function gemvT(outs: i32, ins: i32, w: usize, wrs: i32, x: usize, y: usiz
     const x3 = v128.load32_splat(x, 12);
     let o: usize = 0;
     for (; o < body; o += 16) {
-      const s = f32x4.add(f32x4.mul(x0, v128.load(w + o)), f32x4.mul(x1, v128.load(w1 + o)));
-      const t = f32x4.add(f32x4.mul(x2, v128.load(w2 + o)), f32x4.mul(x3, v128.load(w3 + o)));
-      v128.store(y + o, f32x4.add(v128.load(y + o), f32x4.add(s, t)));
+      const s = madd(x1, v128.load(w1 + o), f32x4.mul(x0, v128.load(w + o)));
+      const t = madd(x3, v128.load(w3 + o), madd(x2, v128.load(w2 + o), v128.load(y + o)));
+      v128.store(y + o, f32x4.add(s, t));
     }
     for (; o < end; o += 4) {
       const s = load<f32>(x) * load<f32>(w + o) + load<f32>(x, 4) * load<f32>(w1 + o);

@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { ByteEmbedder } from '../contracts/index.js';
+import { DataError } from '../errors.js';
 import { Module } from '../module/module.js';
+import { hostTensor, hostValues } from '../op/host-view.js';
 import { embedding } from '../ops/rows.js';
 import type { Rng } from '../rng.js';
 
@@ -10,12 +12,12 @@ export class Embedding extends Module implements ByteEmbedder<null> {
   readonly dModel: number;
   readonly vocabSize: number;
 
-  constructor(config: { vocabSize: number; dModel: number; initStd?: number }, rng?: Rng) {
+  constructor(config: { vocabSize: number; dModel: number; initStd?: number; initCut?: number }, rng?: Rng) {
     super();
     this.vocabSize = config.vocabSize;
     this.dModel = config.dModel;
     const shape = [config.vocabSize, config.dModel];
-    this.weight = this.addParameter('weight', rng ? rng.normal(shape, config.initStd ?? 1) : tf.zeros(shape));
+    this.weight = this.addParameter('weight', rng ? rng.normal(shape, config.initStd ?? 1, config.initCut) : tf.zeros(shape));
   }
 
   /** (B, L) int32 → (B, L, D). */
@@ -32,7 +34,13 @@ export class Embedding extends Module implements ByteEmbedder<null> {
   }
 
   step(ids: Int32Array): { y: tf.Tensor2D; state: null } {
-    const y = tf.tidy(() => embedding(this.weight, tf.tensor1d(ids, 'int32')) as tf.Tensor2D);
+    for (const id of ids) if (!(id >= 0 && id < this.vocabSize)) throw new DataError(`[Embedding.step] id ${id}: expected 0..${this.vocabSize - 1}.`);
+    const D = this.dModel;
+    const quick = hostTensor<tf.Tensor2D>([ids.length, D], (out) => {
+      const table = hostValues(this.weight)!;
+      ids.forEach((id, i) => out.set(table.subarray(id * D, (id + 1) * D), i * D));
+    });
+    const y = quick ?? tf.tidy(() => embedding(this.weight, tf.tensor1d(ids, 'int32')) as tf.Tensor2D);
     return { y, state: null };
   }
 }

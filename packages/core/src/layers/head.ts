@@ -10,14 +10,14 @@ export class LinearHead extends Module implements ByteHead {
   readonly weight: tf.Variable;
   readonly vocabSize: number;
 
-  constructor(config: { vocabSize: number; dModel: number; initStd?: number; tiedTo?: Embedding }, rng?: Rng) {
+  constructor(config: { vocabSize: number; dModel: number; initStd?: number; initCut?: number; tiedTo?: Embedding }, rng?: Rng) {
     super();
     this.vocabSize = config.vocabSize;
     if (config.tiedTo) {
       this.weight = this.tieParameter('weight', config.tiedTo.weight);
     } else {
       const shape = [config.vocabSize, config.dModel];
-      this.weight = this.addParameter('weight', rng ? rng.normal(shape, config.initStd ?? 0.02) : tf.zeros(shape));
+      this.weight = this.addParameter('weight', rng ? rng.normal(shape, config.initStd ?? 0.02, config.initCut) : tf.zeros(shape));
     }
   }
 

@@ -10,6 +10,8 @@ export interface LinearConfig {
   bias?: boolean;
   /** Standard deviation of the normal initial weights. Default: uniform within ±1/sqrt(inFeatures), as PyTorch does. */
   initStd?: number;
+  /** With `initStd`: the normal is cut at so many standard deviations. Default: not. */
+  initCut?: number | undefined;
 }
 
 /** `y = x Wᵀ + b`. Keys: `weight` (out, in), `bias` (out). */
@@ -21,10 +23,10 @@ export class Linear extends Module {
   constructor(config: LinearConfig, rng?: Rng) {
     super();
     this.config = config;
-    const { inFeatures, outFeatures, bias = true, initStd } = config;
+    const { inFeatures, outFeatures, bias = true, initStd, initCut } = config;
     const bound = 1 / Math.sqrt(inFeatures);
     const shape = [outFeatures, inFeatures];
-    this.weight = this.addParameter('weight', !rng ? tf.zeros(shape) : initStd === undefined ? rng.uniform(shape, -bound, bound) : rng.normal(shape, initStd));
+    this.weight = this.addParameter('weight', !rng ? tf.zeros(shape) : initStd === undefined ? rng.uniform(shape, -bound, bound) : rng.normal(shape, initStd, initCut));
     if (bias) this.bias = this.addParameter('bias', rng ? rng.uniform([outFeatures], -bound, bound) : tf.zeros([outFeatures]));
   }
 

@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   gatherRows,
+  hostState,
+  hostValues,
   Linear,
   Module,
   putRows,
@@ -94,19 +96,19 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
     state: DeChunkState,
     rows?: readonly number[],
   ): { y: tf.Tensor2D; state: DeChunkState } {
-    const [y, value] = tf.tidy(() => {
-      let seen = takeRows(state.value, rows);
-      let value = state.value;
-      if (main) {
-        const fired = firedIndex(decision);
-        const some = fired.length === decision.boundary.length ? undefined : fired;
-        seen = putRows(seen, some, smooth(main, takeRows(seen, some), decision, fired));
-        value = putRows(state.value, rows, seen);
-      }
-      return [tf.add(seen, this.residualProj.forward(encoded)), main ? value : tf.clone(value)];
-    }) as [tf.Tensor2D, tf.Tensor2D];
-    state.value.dispose();
-    return { y, state: { value } };
+    const y = this.residualProj.forward(encoded);
+    if (addInPlace(y, main, decision, state, rows)) return { y, state };
+    const next = tf.tidy(() => {
+      if (!main) return { seen: takeRows(state.value, rows), value: tf.clone(state.value) };
+      const before = takeRows(state.value, rows);
+      const fired = firedIndex(decision);
+      const some = fired.length === decision.boundary.length ? undefined : fired;
+      const seen = putRows(before, some, smooth(main, takeRows(before, some), decision, fired));
+      return { seen, value: putRows(state.value, rows, seen) };
+    });
+    const sum = tf.add(next.seen, y) as tf.Tensor2D;
+    tf.dispose([y, next.seen, state.value]);
+    return { y: sum, state: { value: next.value } };
   }
 
   startDocument({ value }: DeChunkState, rows: readonly number[]): DeChunkState {
@@ -119,9 +121,34 @@ function probAtBoundaries(prob: tf.Tensor2D, seg: Segmentation): tf.Tensor2D {
   return tf.squeeze(gatherRows(tf.expandDims(prob, -1) as tf.Tensor3D, seg.boundaryIndex()), [2]) as tf.Tensor2D;
 }
 
+/** The weight of row i's new chunk in the average; certain chunkers have 1. */
+function weightOf({ prob }: BoundaryDecision, i: number): number {
+  return prob ? Math.min(1 - EMA_CLAMP, Math.max(EMA_CLAMP, prob[i]!)) : 1;
+}
+
 /** One step of the average for the rows that fired, (F, D). */
-function smooth(main: tf.Tensor2D, before: tf.Tensor2D, { prob }: BoundaryDecision, fired: number[]): tf.Tensor2D {
-  if (!prob) return tf.clone(main);
-  const P = Float32Array.from(fired, (i) => Math.min(1 - EMA_CLAMP, Math.max(EMA_CLAMP, prob[i]!)));
+function smooth(main: tf.Tensor2D, before: tf.Tensor2D, decision: BoundaryDecision, fired: number[]): tf.Tensor2D {
+  if (!decision.prob) return tf.clone(main);
+  const P = Float32Array.from(fired, (i) => weightOf(decision, i));
   return tf.add(before, tf.mul(tf.tensor2d(P, [P.length, 1]), tf.sub(main, before)));
+}
+
+/** The same on the host's memory, where there is such: moves `state` on and adds what each row sees to the fresh tensor y. */
+function addInPlace(y: tf.Tensor2D, main: tf.Tensor2D | undefined, decision: BoundaryDecision, state: DeChunkState, rows: readonly number[] | undefined): boolean {
+  const [R, D] = y.shape;
+  const sum = hostState(y);
+  const value = hostState(state.value);
+  const chunks = main && hostValues(main);
+  if (!sum || !value || (main && !chunks)) return false;
+  let next = 0;
+  for (let i = 0; i < R; i++) {
+    const at = (rows ? rows[i]! : i) * D;
+    if (chunks && decision.boundary[i]) {
+      const weight = weightOf(decision, i);
+      const from = next++ * D;
+      for (let d = 0; d < D; d++) value[at + d]! += weight * (chunks[from + d]! - value[at + d]!);
+    }
+    for (let d = 0; d < D; d++) sum[i * D + d]! += value[at + d]!;
+  }
+  return true;
 }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { after, ConfigError, Module, type MaybePromise, type Segmentation, type SequenceContext, type SequenceModel } from '@bytelm/core';
+import { after, ConfigError, hostTensor, hostValues, Module, type MaybePromise, type Segmentation, type SequenceContext, type SequenceModel } from '@bytelm/core';
 
 /**
  * Lets a wider model stand inside a narrower one: appends a learned vector to every position, runs the inner model, and keeps the first
@@ -40,28 +40,36 @@ export class PadWidth<S = unknown> extends Module implements SequenceModel<S> {
   }
 
   prefill(x: tf.Tensor3D, state: S, ctx: SequenceContext): MaybePromise<{ y: tf.Tensor3D; state: S }> {
-    const wide = this.widen(x);
-    return after(this.inner.prefill(wide, state, ctx), (out) => this.finish(wide, out));
+    return this.around(this.widen(x), (w) => this.inner.prefill(w, state, ctx), (y) => this.narrow(y));
   }
 
   step(x: tf.Tensor2D, state: S, rows?: readonly number[]): MaybePromise<{ y: tf.Tensor2D; state: S }> {
-    const wide = this.widen(x);
-    return after(this.inner.step(wide, state, rows), (out) => this.finish(wide, out));
+    const wide = this.pad && fitRows(x, this.inner.dModel, this.pad);
+    if (!wide) return this.around(this.widen(x), (w) => this.inner.step(w, state, rows), (y) => this.narrow(y));
+    return this.around(wide, (w) => this.inner.step(w, state, rows), (y) => fitRows(y, this.dModel, undefined)!);
   }
 
   startDocument(state: S, rows: readonly number[]): S {
     return this.inner.startDocument(state, rows);
   }
 
-  private finish<T extends tf.Tensor>(wide: tf.Tensor, { y, state }: { y: T; state: S }): { y: T; state: S } {
-    const narrow = this.narrow(y);
-    tf.dispose([wide, y]);
-    return { y: narrow, state };
+  /** Runs the inner model on `wide`, which it frees. */
+  private around<T extends tf.Tensor>(
+    wide: T,
+    run: (wide: T) => MaybePromise<{ y: T; state: S }>,
+    narrow: (y: T) => T,
+  ): MaybePromise<{ y: T; state: S }> {
+    return after(run(wide), ({ y, state }) => {
+      const narrowed = narrow(y);
+      tf.dispose([wide, y]);
+      return { y: narrowed, state };
+    });
   }
 
   private widen<T extends tf.Tensor>(x: T): T {
-    if (!this.pad) return tf.clone(x);
-    return tf.tidy(() => tf.concat([x, tf.add(tf.zeros([...x.shape.slice(0, -1), this.pad!.size]), this.pad!)], -1)) as T;
+    const { pad } = this;
+    if (!pad) return tf.clone(x);
+    return tf.tidy(() => tf.concat([x, tf.add(tf.zeros([...x.shape.slice(0, -1), pad.size]), pad)], -1)) as T;
   }
 
   private narrow<T extends tf.Tensor>(y: T): T {
@@ -69,4 +77,18 @@ export class PadWidth<S = unknown> extends Module implements SequenceModel<S> {
     const begin = y.shape.map(() => 0);
     return tf.slice(y, begin, [...y.shape.slice(0, -1), this.dModel]) as T;
   }
+}
+
+/** (R, D) → (R, width): each row cut to `width` channels, or filled up from `pad`. Only for steps: nothing is recorded for gradients. */
+function fitRows(x: tf.Tensor2D, width: number, pad: tf.Tensor1D | undefined): tf.Tensor2D | undefined {
+  const [R, D] = x.shape;
+  const kept = Math.min(D, width);
+  return hostTensor<tf.Tensor2D>([R, width], (out) => {
+    const from = hostValues(x)!;
+    const fill = pad && hostValues(pad);
+    for (let r = 0; r < R; r++) {
+      out.set(from.subarray(r * D, r * D + kept), r * width);
+      if (fill && width > D) out.set(fill, r * width + D);
+    }
+  });
 }

@@ -96,7 +96,7 @@ export class RoutingModule extends Module implements Chunker<RoutingState> {
   step(input: ChunkerStepInput, state: RoutingState, rows?: readonly number[]): MaybePromise<{ decision: BoundaryDecision; state: RoutingState }> {
     const e = input.hidden!;
     const [R, D] = e.shape;
-    const [q, k] = tf.tidy(() => [linear(takeRows(state.last, rows), this.wq), linear(e, this.wk)]) as [tf.Tensor, tf.Tensor];
+    const [q, k] = tf.tidy(() => [linear(rows ? takeRows(state.last, rows) : state.last, this.wq), linear(e, this.wk)]) as [tf.Tensor, tf.Tensor];
     const last = putRows(state.last, rows, e);
     state.last.dispose();
     return after(readValues(q), (qv) =>
