@@ -1,5 +1,5 @@
 import type { BackendName } from '@bytelm/core';
-import { PLOT_CONFIG, plotSvg } from '../../examples/hnet/src/page/plot.js';
+import { PLOT_CONFIG, plotSvg } from '../../examples/shared/src/page/index.js';
 import { runJob } from './processes.js';
 import { table } from './tables.js';
 import { mean, median } from './stats.js';

@@ -1,5 +1,6 @@
 import type { TensorSource } from '@bytelm/core/io';
-import type { ModelSource } from './checkpoint.js';
+import { compareTensors, type CheckpointReport } from '@bytelm/example-shared/model';
+import type { HNetSource } from './checkpoint.js';
 import type { HNetConfig } from './config.js';
 import { flopsPerByte } from './flops.js';
 import { numStages, stageOfParameter } from './model.js';
@@ -22,20 +23,9 @@ export interface ModelReport {
   checkpoint?: CheckpointReport;
 }
 
-export interface CheckpointReport {
-  file: string;
-  tensors: number;
-  values: number;
-  dtypes: Record<string, number>;
-  metadata: Record<string, string>;
-  missing: string[];
-  unexpected: string[];
-  wrongShape: { name: string; file: number[]; model: number[] }[];
-}
-
 const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-export function inspectConfig({ name, config, ratioTargets }: ModelSource, positionsPerChunk?: readonly number[]): ModelReport {
+export function inspectConfig({ name, config, ratioTargets }: HNetSource, positionsPerChunk?: readonly number[]): ModelReport {
   const shapes = parameterShapes(config);
   const targets = [...(positionsPerChunk ?? ratioTargets ?? defaultRatioTargets(config))];
   const multipliers = defaultLrMultipliers(config, targets);
@@ -57,29 +47,6 @@ export function inspectConfig({ name, config, ratioTargets }: ModelSource, posit
   };
 }
 
-/** Compares the names and shapes of a checkpoint with those the configuration asks for; values are not read. */
-export function inspectCheckpoint(source: TensorSource, config: HNetConfig): CheckpointReport {
-  const wanted = parameterShapes(config);
-  const dtypes: Record<string, number> = {};
-  let values = 0;
-  for (const name of source.names) {
-    const { dtype, shape } = source.info(name);
-    dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
-    values += sizeOf(shape);
-  }
-  // A tied head is stored once or twice.
-  const optional = (name: string) => config.tie_embeddings && name === 'lm_head.weight';
-  return {
-    file: source.name,
-    tensors: source.names.length,
-    values,
-    dtypes,
-    metadata: { ...source.metadata },
-    missing: [...wanted.keys()].filter((n) => !source.has(n) && !optional(n)),
-    unexpected: source.names.filter((n) => !wanted.has(n)),
-    wrongShape: [...wanted].flatMap(([name, model]) => {
-      const file = source.has(name) ? [...source.info(name).shape] : model;
-      return file.join() === model.join() ? [] : [{ name, file, model }];
-    }),
-  };
-}
+/** Compares the names and shapes of a checkpoint with those the configuration asks for; a tied head is stored once or twice. */
+export const inspectCheckpoint = (source: TensorSource, config: HNetConfig): CheckpointReport =>
+  compareTensors(source, parameterShapes(config), (name) => config.tie_embeddings && name === 'lm_head.weight');

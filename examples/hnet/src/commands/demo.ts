@@ -3,21 +3,16 @@ import type { Command } from 'commander';
 import { BYTE_VOCABULARIES, type SequenceLM } from '@bytelm/core';
 import { bitsPerByte } from '@bytelm/core/evaluation';
 import { writeFileAtomic } from '@bytelm/core/io';
-import { loadModel, saveModel, type ModelSource } from '../checkpoint.js';
-import { chunkRow } from '../chunk-rows.js';
-import { compact, count } from '../cli/format.js';
-import { sourceOf, withModelOptions, type ModelOptions } from '../cli/model-options.js';
-import { createProgress } from '../cli/progress.js';
-import { withSharedOptions } from '../cli/shared-options.js';
-import { breathe, stopSignal } from '../cli/stop-signal.js';
-import { real, whole } from '../cli/values.js';
-import { continueText } from '../continue-text.js';
+import { breathe, compact, count, createProgress, real, startBackend, stopSignal, whole, withSharedOptions } from '@bytelm/example-shared/cli';
+import { rowText } from '@bytelm/example-shared/commands';
+import { chunkRow, withModelOptions, type ModelOptions } from '@bytelm/example-shared/model';
+import { chunksPage, lossCurveSvg, type ChunkRow } from '@bytelm/example-shared/page';
+import { continueText } from '@bytelm/example-shared/text';
+import { loadModel, saveModel, type HNetSource } from '../checkpoint.js';
 import { fineTune } from '../demo/fine-tune.js';
 import { readSample, ROW, VERSE, type Sample } from '../demo/sample.js';
-import { chunksPage, lossCurveSvg, type ChunkRow } from '../page/index.js';
+import { HNET, sourceOf } from '../family.js';
 import { defaultLrMultipliers, defaultRatioTargets } from '../train/settings.js';
-import { startBackend } from '../cli/start.js';
-import { rowText } from './chunks.js';
 
 interface DemoOptions extends ModelOptions {
   text?: string;
@@ -28,6 +23,7 @@ interface DemoOptions extends ModelOptions {
   out?: string;
 }
 
+const VOCABULARY = BYTE_VOCABULARIES.hnet;
 const SENTENCE = 'The captain said nothing, but the old sailors remembered the storm.';
 
 const EXAMPLES = `
@@ -38,7 +34,7 @@ Examples:
 /** `hnet demo` */
 export function addDemoCommand(program: Command): void {
   const command = program.command('demo').description('in three minutes: chunks, a text, a minute of training on another kind of text, the text again').addHelpText('after', EXAMPLES);
-  withModelOptions(command)
+  withModelOptions(command, HNET)
     .option('--text <file>', 'learn from this text (default: verse that comes with the example)')
     .option('--sentence <text>', 'the sentence whose chunks are shown', SENTENCE)
     .option('--seconds <number>', 'how long to train', real(1, 86_400), 60)
@@ -79,14 +75,14 @@ interface Look {
 /** Chunks of the sentence, bits per byte of the held-out text, and a continuation. */
 async function look(model: SequenceLM, sample: Sample, options: DemoOptions, title: string): Promise<Look> {
   print(`\n${title}`);
-  const row = await chunkRow(model, options.sentence);
+  const row = await chunkRow(model, VOCABULARY, options.sentence);
   print(rowText(row, false));
-  const { bitsPerByte: bpb } = await bitsPerByte(model, sample.heldOut, { mode: 'chunked', window: ROW, bos: BYTE_VOCABULARIES.hnet.bos });
+  const { bitsPerByte: bpb } = await bitsPerByte(model, sample.heldOut, { mode: 'chunked', window: ROW, bos: VOCABULARY.bos });
   print(`${bpb.toFixed(3)} bits per byte of held-out text (${sample.name})\n`);
   print(`given:  ${sample.prompt.replace(/\s+/g, ' ').trim()}`);
   process.stdout.write('writes: ');
   const begin = performance.now();
-  const text = await continueText(model, sample.prompt, { maxBytes: options.bytes, temperature: 0.7, seed: options.seed }, (piece) => process.stdout.write(piece));
+  const text = await continueText(model, sample.prompt, { vocabulary: VOCABULARY, maxBytes: options.bytes, temperature: 0.7, seed: options.seed }, (piece) => process.stdout.write(piece));
   print(`\n(${count(options.bytes / ((performance.now() - begin) / 1000))} bytes/s)`);
   return { row, bpb, text };
 }
@@ -98,7 +94,7 @@ interface Trained {
 }
 
 /** The minute of training, with the loss as it falls. Ctrl-C ends it early; the demo then goes on. */
-async function train(model: SequenceLM, source: ModelSource, sample: Sample, ratioTargets: readonly number[], { seconds, seed }: DemoOptions): Promise<Trained> {
+async function train(model: SequenceLM, source: HNetSource, sample: Sample, ratioTargets: readonly number[], { seconds, seed }: DemoOptions): Promise<Trained> {
   print(`\n2. Training it for ${seconds} s on ${count(sample.train.length)} bytes of ${sample.name}`);
   const { signal, release } = stopSignal(() => process.stdout.write('\ntraining ends here; press Ctrl-C again to end the demo\n'));
   const progress = createProgress({ total: seconds, unit: 'second', stream: process.stdout, interval: Math.min(5, seconds / 4) });
@@ -120,14 +116,14 @@ async function train(model: SequenceLM, source: ModelSource, sample: Sample, rat
   return { steps: log.length, log };
 }
 
-async function keep(folder: string, model: SequenceLM, source: ModelSource): Promise<void> {
+async function keep(folder: string, model: SequenceLM, source: HNetSource): Promise<void> {
   const { mkdir } = await import('node:fs/promises');
   await mkdir(folder, { recursive: true });
   await saveModel(folder, model, source.config);
   print(`model: ${resolve(folder)}; go on with: train --init ${folder} --data … --out …`);
 }
 
-async function writePage(options: DemoOptions, source: ModelSource, sample: Sample, { before, after, trained }: { before: Look; after: Look; trained: Trained }): Promise<void> {
+async function writePage(options: DemoOptions, source: HNetSource, sample: Sample, { before, after, trained }: { before: Look; after: Look; trained: Trained }): Promise<void> {
   const page = chunksPage({
     title: 'An H-Net before and after a minute of training',
     lead: `A byte-level model that cuts its text itself. It was trained for ${options.seconds} seconds on ${count(sample.train.length)} bytes of ${sample.name}.`,

@@ -1,12 +1,10 @@
 import type { Command } from 'commander';
-import { CheckpointError, ConfigError } from '@bytelm/core';
-import { loadModel, type ModelSource } from '../checkpoint.js';
-import { compact, count } from '../cli/format.js';
-import { sourceOf, withModelOptions, type ModelOptions } from '../cli/model-options.js';
-import { withSharedOptions } from '../cli/shared-options.js';
-import { startBackend } from '../cli/start.js';
-import { numberList } from '../cli/values.js';
-import { inspectCheckpoint, inspectConfig, type CheckpointReport, type ModelReport } from '../inspect-model.js';
+import { ConfigError } from '@bytelm/core';
+import { compact, count, numberList, startBackend, withSharedOptions } from '@bytelm/example-shared/cli';
+import { checkCheckpoint, withModelOptions, type CheckpointReport, type ModelOptions } from '@bytelm/example-shared/model';
+import { loadModel, type HNetSource } from '../checkpoint.js';
+import { HNET, sourceOf } from '../family.js';
+import { inspectCheckpoint, inspectConfig, type ModelReport } from '../inspect-model.js';
 import { HNET_PRESETS } from '../presets.js';
 
 interface InspectOptions extends ModelOptions {
@@ -27,7 +25,7 @@ ${Object.entries(HNET_PRESETS).map(([name, p]) => `  ${name.padEnd(24)} ${p.desc
 /** `hnet inspect` */
 export function addInspectCommand(program: Command): void {
   const command = program.command('inspect').description('configuration, parameters, tensors and cost of a model').argument('[model]', 'the same as --model').addHelpText('after', EXAMPLES);
-  withModelOptions(command)
+  withModelOptions(command, HNET)
     .option('--positions-per-chunk <list>', 'measured values to count FLOPs with, outermost stage first (default: what the model was trained towards)', numberList)
     .option('--load', 'start the backend, read all values and check that they are finite')
     .option('--json', 'print everything as JSON');
@@ -46,7 +44,7 @@ async function run(model: string | undefined, options: InspectOptions): Promise<
 }
 
 /** Contents of the weights that are on this machine; a preset's published weights are not fetched for a look. */
-async function addCheckpoint(report: ModelReport, source: ModelSource, options: InspectOptions): Promise<Error | undefined> {
+async function addCheckpoint(report: ModelReport, source: HNetSource, options: InspectOptions): Promise<Error | undefined> {
   if (!source.weights?.local) return undefined;
   const weights = await source.weights.open();
   try {
@@ -54,10 +52,8 @@ async function addCheckpoint(report: ModelReport, source: ModelSource, options: 
   } finally {
     await weights.close();
   }
-  const { missing, unexpected, wrongShape, file } = report.checkpoint;
-  if (missing.length + unexpected.length + wrongShape.length) {
-    return new CheckpointError(`[inspect] ${file}: ${missing.length} missing, ${unexpected.length} unexpected, ${wrongShape.length} wrong shape. Hint: the configuration belongs to another file.`);
-  }
+  const problem = checkCheckpoint(report.checkpoint);
+  if (problem) return problem;
   if (options.load) {
     await startBackend(options.backend);
     (await loadModel(source)).dispose();

@@ -4,12 +4,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { initBackend, Rng } from '@bytelm/core';
 import { saveSafetensors, stateDict } from '@bytelm/core/io';
+import { readLines } from '@bytelm/example-shared/train';
 import type { HNetConfig } from '../config.js';
 import { createHNet, stageOfParameter } from '../model.js';
 import { parameterShapes } from '../parameter-shapes.js';
 import { callCli, REPOSITORY, SMALL, spawnCli, temporaryFolder, TEXT, writeJson } from '../testing/run.js';
 import { decays } from '../train/parameter-groups.js';
-import { readLines } from '../train/train-log.js';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);

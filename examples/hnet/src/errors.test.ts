@@ -4,9 +4,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { initBackend, Rng } from '@bytelm/core';
 import { saveSafetensors, stateDict } from '@bytelm/core/io';
-import { saveModel } from '../checkpoint.js';
-import { createHNet } from '../model.js';
-import { callCli, SMALL, temporaryFolder, TEXT, writeJson } from '../testing/run.js';
+import { saveModel } from './checkpoint.js';
+import { createHNet } from './model.js';
+import { callCli, SMALL, temporaryFolder, TEXT, writeJson } from './testing/run.js';
 
 const folder = temporaryFolder();
 const good = join(folder, 'good');

@@ -1,22 +1,33 @@
 import { DataError } from '@bytelm/core';
-import { openByteFiles, type ByteStore } from '@bytelm/core/train';
+import { openByteFiles, type BatchSource, type ByteStore } from '@bytelm/core/train';
 import type { ByteRange } from '../cli/values.js';
-import type { TrainSettings } from './settings.js';
+import type { RunSettings } from './run-settings.js';
 
 /** Of data without a held-out part of its own: at most this share, and at most so many bytes, from its end. */
 const HELD_OUT_SHARE = 0.05;
 const HELD_OUT_MOST = 262_144;
 
-export interface OpenData {
-  train: ByteStore;
+/** Ranges of bytes as they were resolved, for the log. */
+export interface TextRanges {
+  train: [number, number];
+  valid: [number, number] | null;
+}
+
+/** What a run reads: batches, and the held-out bytes of its evaluations. */
+export interface OpenBatches {
+  batches: BatchSource;
   /** The first bytes of the held-out part, for evaluations on the way; empty when there are none. */
   valid: Uint8Array;
-  /** Ranges as they were resolved, for the log. */
-  ranges: { train: [number, number]; valid: [number, number] | null };
+  ranges: TextRanges;
+  close(): Promise<void>;
+}
+
+export interface OpenText extends Omit<OpenBatches, 'batches' | 'close'> {
+  train: ByteStore;
 }
 
 /** Opens the text to train on, and reads the held-out bytes that evaluations use. @throws DataError for what is missing or does not fit. */
-export async function openData(settings: TrainSettings): Promise<OpenData> {
+export async function openText(settings: RunSettings): Promise<OpenText> {
   const { data, validData, evalEvery } = settings;
   const size = await sizeOf(data);
   const range = resolveRange(settings.range, size, 'range');

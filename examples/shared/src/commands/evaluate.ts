@@ -1,14 +1,15 @@
 import { Option, type Command } from 'commander';
-import { BYTE_VOCABULARIES, ConfigError } from '@bytelm/core';
+import { ConfigError } from '@bytelm/core';
 import { bitsPerByte } from '@bytelm/core/evaluation';
 import { count } from '../cli/format.js';
-import { startModel, withModelOptions, type ModelOptions } from '../cli/model-options.js';
 import { createProgress } from '../cli/progress.js';
 import { withSharedOptions } from '../cli/shared-options.js';
 import { byteRange, whole, type ByteRange } from '../cli/values.js';
+import { startModel, withModelOptions, type ModelFamily, type ModelOptions } from '../model/model-family.js';
+import type { ModelSource } from '../model/find-model.js';
 import { readBytes } from '../train/open-data.js';
 
-interface EvaluateOptions extends ModelOptions {
+interface EvaluateOptions {
   data: string[];
   range?: ByteRange;
   mode: 'sliding' | 'chunked' | 'stateful';
@@ -18,18 +19,18 @@ interface EvaluateOptions extends ModelOptions {
   json?: boolean;
 }
 
-const EXAMPLES = `
+const examples = (program: string) => `
 Examples:
-  hnet evaluate --data books.txt --range 8310401:8578450
-  hnet evaluate --model runs/demo --data poem.txt --mode chunked --window 1024 --json
+  ${program} evaluate --data books.txt --range 8310401:8578450
+  ${program} evaluate --model runs/demo --data poem.txt --mode chunked --window 1024 --json
 
 sliding: windows advance by the stride, each byte is scored once with at least window - stride bytes before it (for reports).
 chunked: each window alone (cheaper, a little too high). stateful: the state is carried through the whole text.`;
 
-/** `hnet evaluate` */
-export function addEvaluateCommand(program: Command): void {
-  const command = program.command('evaluate').description('bits per byte of a text').addHelpText('after', EXAMPLES);
-  withModelOptions(command)
+/** `evaluate`: bits per byte of a text. */
+export function addEvaluateCommand<S extends ModelSource, O extends ModelOptions>(program: Command, family: ModelFamily<S, O>): void {
+  const command = program.command('evaluate').description('bits per byte of a text').addHelpText('after', examples(family.program));
+  withModelOptions(command, family)
     .requiredOption('--data <path...>', 'files and folders of text')
     .option('--range <start:end>', 'bytes of the data to score (default: all)', byteRange)
     .addOption(new Option('--mode <name>', 'what a byte may see').choices(['sliding', 'chunked', 'stateful']).default('sliding'))
@@ -37,14 +38,14 @@ export function addEvaluateCommand(program: Command): void {
     .option('--stride <bytes>', 'sliding: how far windows advance (default: half a window)', whole())
     .option('--batch <windows>', 'windows at once', whole(), 8)
     .option('--json', 'print the result as JSON');
-  withSharedOptions(command, 'auto').action(run);
+  withSharedOptions(command, 'auto').action((options: O & EvaluateOptions) => run(family, options));
 }
 
-async function run(options: EvaluateOptions): Promise<void> {
+async function run<S extends ModelSource, O extends ModelOptions>(family: ModelFamily<S, O>, options: O & EvaluateOptions): Promise<void> {
   const { mode, window, stride, batch } = options;
   if (stride !== undefined && mode !== 'sliding') throw new ConfigError(`[evaluate] --stride ${stride} belongs to --mode sliding, the mode is ${mode}.`);
   const bytes = await readBytes(options.data, options.range ?? null);
-  const { model, source } = await startModel(options);
+  const { model, source } = await startModel(family, options);
   const progress = createProgress({ total: bytes.length, unit: 'byte' });
   const begin = performance.now();
   try {
@@ -52,7 +53,8 @@ async function run(options: EvaluateOptions): Promise<void> {
       mode,
       window,
       batch,
-      bos: BYTE_VOCABULARIES.hnet.bos,
+      bos: family.vocabulary.bos,
+      byteOffset: family.vocabulary.offset,
       ...(stride !== undefined && { stride }),
       onProgress: (p) => progress.update(p.bytes, `${p.bitsPerByte.toFixed(4)} bits per byte · ${count((1000 * p.bytes) / (performance.now() - begin))} bytes/s`),
     });
