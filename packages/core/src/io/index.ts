@@ -6,7 +6,8 @@ export { openTorchCheckpoint, type OpenTorchOptions, type TorchCheckpoint } from
 export { openCheckpoint } from './open-checkpoint.js';
 export { openPretrained, type PretrainedFiles, type PretrainedOptions } from './pretrained.js';
 export { parseConfig } from './config-json.js';
-export { saveSafetensors, serializeSafetensors, type SavableTensor, type SavableTensors } from './save-safetensors.js';
+export { saveSafetensors, serializeSafetensors, type SavableTensor, type SavableTensors, type StreamedTensor } from './save-safetensors.js';
+export { saveShards, type SaveShardsOptions } from './save-shards.js';
 export { writeFileAtomic, type WriteFs } from './write-atomic.js';
 export { mapKeys, type KeyMap, type KeyRule } from './key-map.js';
 export { loadParameters, stateDict, type LoadParametersOptions, type LoadReport } from './parameters.js';

@@ -7,6 +7,7 @@ import { fixtureRoot, readGolden } from '../testing/fixtures.js';
 import { openCheckpoint } from './open-checkpoint.js';
 import { saveSafetensors, serializeSafetensors } from './save-safetensors.js';
 import { openSafetensors } from './safetensors.js';
+import { saveShards } from './save-shards.js';
 import { bf16ToFloat32, f16ToFloat32, type HostTensor, type StoredDtype } from './tensor-source.js';
 
 let folder: string;
@@ -73,6 +74,17 @@ describe('reading', () => {
       const size = e === 31 ? (m ? NaN : Infinity) : e === 0 ? m * 2 ** -24 : (1 + m / 1024) * 2 ** (e - 15);
       if (!Object.is(got[h], h & 0x8000 ? -size : size)) expect(got[h], String(h)).toBe(h & 0x8000 ? -size : size);
     }
+  });
+
+  it('rows of a tensor, in every format', async () => {
+    const values = Float32Array.from({ length: 24 }, (_, i) => i - 7.5);
+    const source = await openSafetensors(await serializeSafetensors({ x: { dtype: 'float32', shape: [6, 2, 2], values }, y: { dtype: 'float32', shape: [1], values: values.slice(0, 1) } }));
+    expect(await source.read('x', { rows: [2, 5] })).toEqual({ dtype: 'float32', shape: [3, 2, 2], values: values.slice(8, 20) });
+    expect(await source.read('x', { rows: [6, 6] })).toEqual({ dtype: 'float32', shape: [0, 2, 2], values: new Float32Array(0) });
+    for (const rows of [[-1, 2], [3, 2], [0, 7], [0.5, 2]] as const) await expect(source.read('x', { rows })).rejects.toThrow(/there are no rows/);
+    const halves = await openSafetensors(file({ x: entry('BF16', [3, 2], 0, 12) }, new Uint8Array(Uint16Array.of(0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0).buffer)));
+    expect((await halves.read('x', { rows: [1, 2] })).values).toEqual(Float32Array.of(3, 4));
+    expect((await halves.read('x', { rows: [2, 3], as: 'packed' })).values).toEqual(Int32Array.of(0x40c040a0));
   });
 
   it('memory of its own: changing a tensor does not change the bytes it came from', async () => {
@@ -217,6 +229,30 @@ describe('writing', () => {
     const header = Number(new DataView(bytes.buffer).getBigUint64(0, true));
     expect((8 + header) % 8).toBe(0);
     expect([...bytes.subarray(8 + header)]).toEqual([0, 0, 128, 63, 1]);
+  });
+
+  it('streams of any format', async () => {
+    const chunks = function* () {
+      yield Uint8Array.of(0x80, 0x3f, 0);
+      yield Uint8Array.of(0x40);
+    };
+    const bytes = await serializeSafetensors({ x: { dtype: 'BF16', shape: [2], chunks } });
+    expect(await (await openSafetensors(bytes)).read('x')).toEqual({ dtype: 'float32', shape: [2], values: Float32Array.of(1, 2) });
+    await expect(serializeSafetensors({ x: { dtype: 'BF16', shape: [3], chunks } })).rejects.toThrow(/x: expected 6 bytes for BF16 \(3\), its stream gave 4/);
+  });
+
+  it('shards are read as what was saved', async () => {
+    const values = Float32Array.of(1, 2, 3);
+    const tensors = Object.fromEntries(['a', 'b', 'c', 'd'].map((n, i) => [n, { dtype: 'float32' as const, shape: [3], values: values.map((v) => v * i) }]));
+    const files: string[] = [];
+    const path = await saveShards(tensors, folder, { maxShardBytes: 30, onProgress: (_done, _total, f) => files.push(f) });
+    expect(files).toEqual(['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors']);
+    const source = await openSafetensors(path);
+    for (const n of Object.keys(tensors)) expect(await source.read(n)).toEqual(tensors[n]);
+    await source.close();
+    const single = await openSafetensors(await saveShards({ a: tensors.a! }, join(folder)));
+    expect(single.names).toEqual(['a']);
+    await single.close();
   });
 
   it('refuses dtypes that do not fit', async () => {

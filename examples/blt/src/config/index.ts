@@ -1,0 +1,15 @@
+export { parseBLTConfig, parseEntropyConfig, resolveBLTConfig } from './parse.js';
+export { writeBLTConfig, writeEntropyConfig, type WrittenConfig } from './write.js';
+export { DEFAULT_PATCHING, ffnWidth } from './defaults.js';
+export type {
+  BLTConfig,
+  ConfigFormat,
+  CrossAttentionConfig,
+  EntropyModelConfig,
+  HashConfig,
+  InitStdFactor,
+  ParsedConfig,
+  PatchingConfig,
+  PatchingMode,
+  StackConfig,
+} from './types.js';
