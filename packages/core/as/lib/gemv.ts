@@ -4,7 +4,7 @@ import { dot, hsum4 } from './vec';
 /** Four dot products of adjacent weight rows with x, written to y[0..3] on top of `bias` (0 = none) or of y itself. */
 // @ts-ignore: decorator
 @inline
-export function dot4(ins: i32, w: usize, ws: usize, x: usize, bias: usize, y: usize, accumulate: bool): void {
+function dot4(ins: i32, w: usize, ws: usize, x: usize, bias: usize, y: usize, accumulate: bool): void {
   const w1 = w + ws;
   const w2 = w1 + ws;
   const w3 = w2 + ws;
