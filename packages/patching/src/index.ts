@@ -1,1 +1,13 @@
-export {};
+// conversions
+export { decoderPatchIds, lengthsFromStarts, padLengths, patchIds, splitLongLengths, startsFromLengths, uniformLengths, type LengthConvention } from './segmentation/lengths.js';
+export { patchLengths, patchStarts, segmentationFromLengths, segmentationFromStarts, type FromLengthsOptions } from './segmentation/convert.js';
+// entropies
+export { nextByteEntropy } from './entropy/next-byte-entropy.js';
+export { entropies, type EntropiesOptions } from './entropy/entropies.js';
+export { startsFromEntropy, type EntropyRule, type StartsOptions } from './entropy/entropy-rule.js';
+// patchers
+export { RulePatcher, type PatcherOptions, type PatcherState, type PatcherStep } from './patchers/patcher.js';
+export { EntropyPatcher, type EntropyPatcherOptions, type EntropyPatcherState } from './patchers/entropy-patcher.js';
+export { SpacePatcher, type SpacePatcherState } from './patchers/space-patcher.js';
+export { StridedPatcher } from './patchers/strided-patcher.js';
+export { DelimiterPatcher } from './patchers/delimiter-patcher.js';

@@ -155,4 +155,6 @@ export interface ByteLM<S = any> extends HasParameters {
   prefill(ids: Int32Array, state: S, ctx: SequenceContext): MaybePromise<{ logits: tf.Tensor3D; state: S }>;
   /** One id a row → (R, V). */
   step(ids: Int32Array, state: S, rows?: readonly number[]): MaybePromise<{ logits: tf.Tensor2D; state: S; fired: Int8Array[] }>;
+  /** As in `SequenceModel`. Entropy patchers need it for documents and newlines that cut the context. */
+  startDocument?(state: S, rows: readonly number[]): S;
 }

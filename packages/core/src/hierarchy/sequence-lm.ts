@@ -164,6 +164,12 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
     });
   }
 
+  /** The next id of these rows begins a new document, whatever the last one was. Consumes the state like `step`. */
+  startDocument(state: SequenceLMState, rows: readonly number[]): SequenceLMState {
+    for (const row of rows) if (state.ended) state.ended[row] = 0;
+    return { ...state, backbone: this.backbone.startDocument(state.backbone, rows) };
+  }
+
   /** Document ids out of the ids themselves, where the model knows ends and the caller said nothing. */
   private withDocuments(ctx: SequenceContext): SequenceContext {
     const { ids, documentIds, batch, length } = ctx;

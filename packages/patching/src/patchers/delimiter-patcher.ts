@@ -1,0 +1,30 @@
+import { ConfigError } from '@bytelm/core';
+import { RulePatcher, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
+
+/**
+ * Patches end with a delimiter id: the form of BPE patches in which the stream itself says where pieces begin, and the only one that can be
+ * decoded with. `withDelimiters` of a `BpePatcher` makes such streams.
+ *
+ * @source blt.md 2.4. The published code does not look at the last id of a row; here a delimiter closes its patch there, too, or patches
+ * would depend on where a row ends.
+ */
+export class DelimiterPatcher extends RulePatcher {
+  readonly delimiter: number;
+
+  /** @param options.delimiter Default 3, as BLT's vocabulary has it. */
+  constructor(options: PatcherOptions & { delimiter?: number } = {}) {
+    super(options);
+    this.delimiter = options.delimiter ?? 3;
+    if (!(Number.isInteger(this.delimiter) && this.delimiter >= 0 && this.delimiter < this.vocabulary.vocabSize)) {
+      throw new ConfigError(`[DelimiterPatcher] delimiter: expected an id of 0..${this.vocabulary.vocabSize - 1}, got ${this.delimiter}.`);
+    }
+  }
+
+  initState(batchSize: number): PatcherState {
+    return { position: new Int32Array(batchSize), open: new Int32Array(batchSize) };
+  }
+
+  protected closes({ id }: PatcherStep<PatcherState>): boolean {
+    return id === this.delimiter;
+  }
+}

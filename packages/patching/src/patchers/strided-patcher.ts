@@ -1,0 +1,24 @@
+import { checkWhole, RulePatcher, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
+
+/**
+ * Patches of equal length: 1, s, s, …; the first id of a document is a patch of its own. Stride 1 makes every byte a patch.
+ *
+ * @source MegaByte, arXiv 2305.07185; the static patching of BLT groups real bytes like this, too (blt.md 2.4).
+ */
+export class StridedPatcher extends RulePatcher {
+  readonly stride: number;
+
+  constructor(options: PatcherOptions & { stride: number }) {
+    super(options);
+    checkWhole('StridedPatcher', 'stride', options.stride);
+    this.stride = options.stride;
+  }
+
+  initState(batchSize: number): PatcherState {
+    return { position: new Int32Array(batchSize), open: new Int32Array(batchSize) };
+  }
+
+  protected closes({ position }: PatcherStep<PatcherState>): boolean {
+    return position % this.stride === 0;
+  }
+}
