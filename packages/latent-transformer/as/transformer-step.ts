@@ -1,7 +1,7 @@
 import { GEMM_SCRATCH_BYTES } from '../../core/as/lib/gemm';
-import { attendOne } from './lib/attend';
+import { attendRing } from './lib/attend';
 import { rotateHead } from './lib/rotate';
-import { addNorm, gated, project } from './lib/rows';
+import { addNorm, addTo, gated, normRow, project } from './lib/rows';
 
 /** One call, as `src/kernels/transformer-step/wasm.ts` lays it out: 32-bit words in this order, pointers in bytes, 0 = not there. */
 // @ts-ignore: decorator
@@ -19,6 +19,10 @@ class Step {
   /** Width of the MLP; 0: none. */
   intermediate: i32;
   gateFirst: i32;
+  /** Norms of the branches' outputs instead of their inputs. */
+  postNorm: i32;
+  /** Queries and keys are normed head by head instead of all heads together. */
+  normPerHead: i32;
   eps: f32;
   scale: f32;
   hiddenIn: usize;
@@ -26,23 +30,34 @@ class Step {
   hiddenOut: usize;
   residualOut: usize;
   norm1: usize;
-  qkvWeight: usize;
-  qkvBias: usize;
+  /** Queries, keys and values; of queries alone where there are the others. */
+  qWeight: usize;
+  qBias: usize;
+  kWeight: usize;
+  kBias: usize;
+  vWeight: usize;
+  vBias: usize;
+  qNorm: usize;
+  kNorm: usize;
   outWeight: usize;
   outBias: usize;
   norm2: usize;
-  fc1Weight: usize;
-  fc1Bias: usize;
-  fc2Weight: usize;
-  fc2Bias: usize;
+  /** Gate and value; the gate alone where there is the other. */
+  gateWeight: usize;
+  gateBias: usize;
+  upWeight: usize;
+  upBias: usize;
+  downWeight: usize;
+  downBias: usize;
   k: usize;
   v: usize;
   cos: usize;
   sin: usize;
-  /** (R) i32 each: cache row, table row of the rotation, slot to write, slots to read. */
+  /** (R) i32 each: cache row, table row of the rotation, slot to write, first slot to read, slots to read. */
   cacheRows: usize;
   positions: usize;
   slots: usize;
+  starts: usize;
   counts: usize;
   work: usize;
 }
@@ -53,50 +68,93 @@ function f(p: usize, i: i32): usize {
   return p + (<usize>i << 2);
 }
 
-/** Bytes of `work`. */
-export function transformerStepScratch(rows: i32, dModel: i32, kvDim: i32, intermediate: i32, scores: i32): usize {
-  return <usize>GEMM_SCRATCH_BYTES + (<usize>(rows * (2 * dModel + max(dModel + 2 * kvDim, 3 * intermediate)) + scores) << 2);
+// @ts-ignore: decorator
+@inline
+function at(list: usize, r: i32): i32 {
+  return load<i32>(f(list, r));
 }
 
-/** Rotates, writes the caches and attends: qkv (R, D + 2 kvDim) → y (R, D). */
+/** Floats of the widest intermediate row: projected queries, keys and values, or the MLP's. */
+function wideOf(qDim: i32, kvDim: i32, intermediate: i32): i32 {
+  return max(qDim + 2 * kvDim, 3 * intermediate);
+}
+
+/** Bytes of `work`. */
+export function transformerStepScratch(rows: i32, dModel: i32, qDim: i32, kvDim: i32, intermediate: i32, scores: i32): usize {
+  return <usize>GEMM_SCRATCH_BYTES + (<usize>(rows * (dModel + qDim + wideOf(qDim, kvDim, intermediate)) + scores) << 2);
+}
+
+function normHeads(s: Step, x: usize, heads: i32, weight: usize): void {
+  if (!s.normPerHead) return normRow(heads * s.headDim, x, weight, s.eps);
+  for (let h = 0; h < heads; h++) normRow(s.headDim, f(x, h * s.headDim), weight, s.eps);
+}
+
+/** Norms, rotates, writes the caches and attends: qkv (R, qDim + 2 kvDim) → y (R, qDim). */
 function attendRows(s: Step, qkv: usize, y: usize, scores: usize): void {
-  const kvDim = s.kvHeads * s.headDim;
-  const width = s.dModel + 2 * kvDim;
+  const qDim = s.heads * s.headDim, kvDim = s.kvHeads * s.headDim;
+  const width = qDim + 2 * kvDim;
   for (let r = 0; r < s.rows; r++) {
-    const q = f(qkv, r * width), k = f(q, s.dModel), v = f(k, kvDim);
+    const q = f(qkv, r * width), k = f(q, qDim), v = f(k, kvDim);
+    if (s.qNorm) {
+      normHeads(s, q, s.heads, s.qNorm);
+      normHeads(s, k, s.kvHeads, s.kNorm);
+    }
     if (s.half) {
-      const table = load<i32>(f(s.positions, r)) * s.half;
+      const table = at(s.positions, r) * s.half;
       for (let h = 0; h < s.heads + s.kvHeads; h++) {
         const head = f(q, h * s.headDim);
         rotateHead(head, head, f(s.cos, table), f(s.sin, table), s.half, s.interleaved != 0, 1);
       }
     }
-    const row = load<i32>(f(s.cacheRows, r)) * s.capacity * kvDim;
-    const slot = row + load<i32>(f(s.slots, r)) * kvDim;
+    const row = at(s.cacheRows, r) * s.capacity * kvDim;
+    const slot = row + at(s.slots, r) * kvDim;
     memory.copy(f(s.k, slot), k, <usize>kvDim << 2);
     memory.copy(f(s.v, slot), v, <usize>kvDim << 2);
-    attendOne(f(y, r * s.dModel), q, f(s.k, row), f(s.v, row), load<i32>(f(s.counts, r)), s.heads, s.kvHeads, s.headDim, s.headDim, s.scale, scores);
+    attendRing(f(y, r * qDim), q, f(s.k, row), f(s.v, row), at(s.starts, r), at(s.counts, r), s.capacity, s.heads, s.kvHeads, s.headDim, s.headDim, s.scale, scores);
   }
 }
 
-/** One decoding step of a whole pre-norm block, the caches changed in place. */
+/** Adds a branch's input to the stream; what the branch reads lies in `normed` then. */
+function enter(s: Step, hidden: usize, residual: usize, norm: usize, normed: usize): usize {
+  if (s.postNorm) {
+    addTo(s.rows * s.dModel, hidden, residual, s.residualOut);
+    return s.residualOut;
+  }
+  addNorm(s.rows, s.dModel, hidden, residual, norm, s.eps, s.residualOut, normed);
+  return normed;
+}
+
+function leave(s: Step, norm: usize): void {
+  if (!s.postNorm) return;
+  for (let r = 0; r < s.rows; r++) normRow(s.dModel, f(s.hiddenOut, r * s.dModel), norm, s.eps);
+}
+
+/** One decoding step of a whole block, the caches changed in place. */
 export function transformerStep(block: usize): void {
   const s = changetype<Step>(block);
-  const D = s.dModel, F = s.intermediate;
-  const kvDim = s.kvHeads * s.headDim;
+  const R = s.rows, D = s.dModel, F = s.intermediate;
+  const qDim = s.heads * s.headDim, kvDim = s.kvHeads * s.headDim;
+  const width = qDim + 2 * kvDim;
   const gemmScratch = s.work;
   const normed = gemmScratch + <usize>GEMM_SCRATCH_BYTES;
-  const mixed = f(normed, s.rows * D);
-  const wide = f(mixed, s.rows * D);
-  const scores = f(wide, s.rows * max(D + 2 * kvDim, 3 * F));
-  addNorm(s.rows, D, s.hiddenIn, s.residualIn, s.norm1, s.eps, s.residualOut, normed);
-  project(s.rows, D + 2 * kvDim, D, s.qkvWeight, normed, s.qkvBias, wide, gemmScratch);
+  const mixed = f(normed, R * D);
+  const wide = f(mixed, R * qDim);
+  const scores = f(wide, R * wideOf(qDim, kvDim, F));
+  const x = enter(s, s.hiddenIn, s.residualIn, s.norm1, normed);
+  project(R, s.kWeight ? qDim : width, D, s.qWeight, x, s.qBias, wide, width, gemmScratch);
+  if (s.kWeight) {
+    project(R, kvDim, D, s.kWeight, x, s.kBias, f(wide, qDim), width, gemmScratch);
+    project(R, kvDim, D, s.vWeight, x, s.vBias, f(wide, qDim + kvDim), width, gemmScratch);
+  }
   attendRows(s, wide, mixed, scores);
-  project(s.rows, D, D, s.outWeight, mixed, s.outBias, s.hiddenOut, gemmScratch);
+  project(R, D, qDim, s.outWeight, mixed, s.outBias, s.hiddenOut, D, gemmScratch);
+  leave(s, s.norm1);
   if (F == 0) return;
-  addNorm(s.rows, D, s.hiddenOut, s.residualOut, s.norm2, s.eps, s.residualOut, normed);
-  const product = f(wide, s.rows * 2 * F);
-  project(s.rows, 2 * F, D, s.fc1Weight, normed, s.fc1Bias, wide, gemmScratch);
-  gated(s.rows, F, wide, s.gateFirst != 0, product);
-  project(s.rows, D, F, s.fc2Weight, product, s.fc2Bias, s.hiddenOut, gemmScratch);
+  const z = enter(s, s.hiddenOut, s.residualOut, s.norm2, normed);
+  const product = f(wide, R * 2 * F);
+  project(R, s.upWeight ? F : 2 * F, D, s.gateWeight, z, s.gateBias, wide, 2 * F, gemmScratch);
+  if (s.upWeight) project(R, F, D, s.upWeight, z, s.upBias, f(wide, F), 2 * F, gemmScratch);
+  gated(R, F, wide, s.gateFirst != 0, product);
+  project(R, D, F, s.downWeight, product, s.downBias, s.hiddenOut, D, gemmScratch);
+  leave(s, s.norm2);
 }

@@ -7,10 +7,14 @@ export interface KvCacheConfig {
   headDim: number;
   /** Width of values. Default `headDim`. */
   valueDim?: number;
-  /** Earlier positions that a query sees besides its own: the cache then is a ring of that many + 1. −1 (default): all, the cache grows. */
+  /** Earlier positions that a query sees besides its own: the cache then is a ring of that many + 1 + `slack`. −1 (default): all, the cache grows. */
   windowLeft?: number;
+  /** Slots that a ring has beyond its window: the last `slack` + 1 positions of a row can always be taken back. Default 0. */
+  slack?: number;
   /** Positions that there is room for at first. Default 64. */
   initialCapacity?: number;
+  /** Factor by which a full cache grows, above 1. Default 2. */
+  growth?: number;
 }
 
 /** Keys and values of the positions seen so far; a plain tree, so `cloneState`, `disposeState` and `keepState` of core work on it. */
@@ -21,6 +25,14 @@ export interface KvCacheState {
   v: tf.Tensor4D;
   /** (B) positions each row has seen. */
   lengths: Int32Array;
+  /** (B) positions each row had at most since it was empty: what it was taken back by lies in its slots, and what that overwrote is gone. */
+  written: Int32Array;
+}
+
+/** Slots that one query sees: `count` of them from `start` on, beginning again at 0 behind the last. */
+export interface SlotRange {
+  start: number;
+  count: number;
 }
 
 /**
@@ -33,12 +45,14 @@ export class KvCache {
   readonly maxCapacity: number;
 
   constructor(config: KvCacheConfig) {
-    const { numKvHeads, headDim, valueDim = headDim, windowLeft = -1, initialCapacity = 64 } = config;
-    this.config = { numKvHeads, headDim, valueDim, windowLeft, initialCapacity };
+    const { numKvHeads, headDim, valueDim = headDim, windowLeft = -1, slack = 0, initialCapacity = 64, growth = 2 } = config;
+    this.config = { numKvHeads, headDim, valueDim, windowLeft, slack, initialCapacity, growth };
     for (const [name, n] of Object.entries({ numKvHeads, headDim, valueDim, initialCapacity })) {
       if (!(Number.isInteger(n) && n > 0)) throw new ConfigError(`[KvCache] ${name}: expected a positive whole number, got ${n}.`);
     }
-    this.maxCapacity = windowLeft < 0 ? Infinity : windowLeft + 1;
+    if (!(Number.isInteger(slack) && slack >= 0)) throw new ConfigError(`[KvCache] slack: expected a whole number of slots, got ${slack}.`);
+    if (!(growth > 1)) throw new ConfigError(`[KvCache] growth: expected a number above 1, got ${growth}.`);
+    this.maxCapacity = windowLeft < 0 ? Infinity : windowLeft + 1 + slack;
   }
 
   init(batchSize: number): KvCacheState {
@@ -48,15 +62,18 @@ export class KvCache {
       k: tf.zeros([batchSize, capacity, numKvHeads, headDim]),
       v: tf.zeros([batchSize, capacity, numKvHeads, valueDim]),
       lengths: new Int32Array(batchSize),
+      written: new Int32Array(batchSize),
     };
   }
 
-  /** Makes room for rows of `length` positions (a ring stops growing at its window). */
+  /** Makes room for rows of `length` positions (a ring stops growing at its window and slack). */
   reserve(state: KvCacheState, length: number): KvCacheState {
     const capacity = state.k.shape[1];
     if (length <= capacity || capacity >= this.maxCapacity) return state;
-    const next = Math.min(2 ** Math.ceil(Math.log2(length)), this.maxCapacity);
-    return { k: growRows(state.k, next), v: growRows(state.v, next), lengths: state.lengths };
+    let next = capacity;
+    while (next < length) next = Math.ceil(next * this.config.growth);
+    next = Math.min(next, this.maxCapacity);
+    return { ...state, k: growRows(state.k, next), v: growRows(state.v, next) };
   }
 
   /**
@@ -84,41 +101,59 @@ export class KvCache {
       const n = count(i);
       // Of more positions than a ring holds only the last ones stay.
       for (let t = Math.max(0, n - capacity); t < n; t++) targets[i * T + (from ? from[i]! : 0) + t] = b * capacity + ((start + t) % capacity);
-      room.lengths[b] = start + n;
+      this.advance(room, b, n);
     }
-    return { k: writeRows(room.k, k, targets), v: writeRows(room.v, v, targets), lengths: room.lengths };
+    return { ...room, k: writeRows(room.k, k, targets), v: writeRows(room.v, v, targets) };
   }
 
   /**
    * Room for one more position in each of the rows, for a kernel that writes the slots itself.
-   * @returns per row: its position, the slot to write, and how many slots are filled with it.
+   * @returns per row: its position, the slot to write, and the slots that its query sees.
    */
-  claim(state: KvCacheState, rows?: readonly number[]): { state: KvCacheState; positions: Int32Array; slots: Int32Array; counts: Int32Array } {
+  claim(state: KvCacheState, rows?: readonly number[]): { state: KvCacheState; positions: Int32Array; slots: Int32Array; starts: Int32Array; counts: Int32Array } {
     const R = rows?.length ?? state.lengths.length;
     const positions = new Int32Array(R);
     let longest = 0;
     for (let i = 0; i < R; i++) {
       const row = rows ? rows[i]! : i;
       checkRow('claim', state, row);
-      positions[i] = state.lengths[row]!++;
+      positions[i] = state.lengths[row]!;
+      this.advance(state, row, 1);
       longest = Math.max(longest, state.lengths[row]!);
     }
     const next = this.reserve(state, longest);
     const capacity = next.k.shape[1];
-    return { state: next, positions, slots: positions.map((p) => p % capacity), counts: positions.map((p) => Math.min(p + 1, capacity)) };
+    const starts = new Int32Array(R);
+    const counts = new Int32Array(R);
+    for (let i = 0; i < R; i++) {
+      const { start, count } = this.visible(next, rows ? rows[i]! : i);
+      starts[i] = start;
+      counts[i] = count;
+    }
+    return { state: next, positions, slots: positions.map((p) => p % capacity), starts, counts };
   }
 
-  /** Filled slots of a row; they are the first ones. */
-  filled(state: KvCacheState, row: number): number {
-    return Math.min(state.lengths[row]!, state.k.shape[1]);
+  private advance(state: KvCacheState, row: number, by: number): void {
+    state.lengths[row]! += by;
+    state.written[row] = Math.max(state.written[row]!, state.lengths[row]!);
   }
 
-  /** (B*C) position that each slot holds, −1 where it is empty. */
+  /** The slots that the query at a row's newest position sees: all of its positions, or those of its window. */
+  visible(state: KvCacheState, row: number): SlotRange {
+    const { windowLeft } = this.config;
+    const length = state.lengths[row]!;
+    const capacity = state.k.shape[1];
+    const count = windowLeft < 0 ? length : Math.min(length, windowLeft + 1);
+    // A ring without slack is all window: in any order, so from its first slot.
+    return { start: count === capacity ? 0 : (length - count) % capacity, count };
+  }
+
+  /** (B*C) position that each slot holds, −1 where it is empty or holds one that was taken back. */
   keyPositions(state: KvCacheState): Int32Array {
     const capacity = state.k.shape[1];
     const out = new Int32Array(state.lengths.length * capacity).fill(-1);
     state.lengths.forEach((n, b) => {
-      for (let p = Math.max(0, n - capacity); p < n; p++) out[b * capacity + (p % capacity)] = p;
+      for (let p = Math.max(0, state.written[b]! - capacity); p < n; p++) out[b * capacity + (p % capacity)] = p;
     });
     return out;
   }
@@ -126,25 +161,28 @@ export class KvCache {
   /** Empties a row. */
   reset(state: KvCacheState, row: number): KvCacheState {
     checkRow('reset', state, row);
-    state.lengths[row] = 0;
+    state.lengths[row] = state.written[row] = 0;
     return state;
   }
 
   /**
-   * Takes a row back to `length` positions, e.g. after refused drafts.
+   * Takes a row back to `length` positions, e.g. after refused drafts. Without a window to any length, in a ring by `slack` + 1 positions
+   * (all together, where a row is taken back several times without going on).
    * @throws DataError when a ring has already overwritten positions that the shorter row would see.
    */
   rollback(state: KvCacheState, row: number, length: number): KvCacheState {
     checkRow('rollback', state, row);
+    const { windowLeft, slack } = this.config;
     const now = state.lengths[row]!;
     if (!(Number.isInteger(length) && length >= 0 && length <= now)) {
       throw new DataError(`[KvCache.rollback] row ${row}: expected a length in 0..${now}, got ${length}.`);
     }
-    const oldest = Math.max(0, now - state.k.shape[1]);
-    if (length < now && Math.max(0, length - this.config.windowLeft) < oldest && this.maxCapacity !== Infinity) {
+    const oldest = Math.max(0, state.written[row]! - state.k.shape[1]);
+    const needed = Math.max(0, length - windowLeft);
+    if (length < now && windowLeft >= 0 && needed < oldest) {
       throw new DataError(
-        `[KvCache.rollback] row ${row}: length ${length} needs positions from ${Math.max(0, length - this.config.windowLeft)} on, but the ring of ${state.k.shape[1]} keeps ${oldest}..${now - 1}. ` +
-          `Hint: take a snapshot with cloneState before steps that may be taken back.`,
+        `[KvCache.rollback] row ${row}: length ${length} needs positions from ${needed} on, but the ring of ${state.k.shape[1]} keeps ${oldest}..${state.written[row]! - 1}. ` +
+          `Hint: more \`slack\` than ${slack} in the cache, or a snapshot with cloneState before steps that may be taken back.`,
       );
     }
     state.lengths[row] = length;

@@ -1,13 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { ConfigError } from '@bytelm/core';
 import { applyRotary } from './ops/rotary.js';
-
-/** Changed frequencies for contexts longer than those trained on. */
-export type RotaryScaling =
-  /** All angles divided by `factor` (position interpolation). */
-  | { type: 'linear'; factor: number }
-  /** Llama 3.1: wave lengths above `originalMaxPositions / lowFreqFactor` are stretched by `factor`, those below `… / highFreqFactor` kept, blended between. */
-  | { type: 'llama3'; factor: number; lowFreqFactor: number; highFreqFactor: number; originalMaxPositions: number };
+import { checkRotaryScaling, rotaryAmplitude, scaleFrequencies, type RotaryScaling } from './rotary-scaling.js';
 
 export interface RotaryConfig {
   /** Channels of each head that take part, even. */
@@ -23,20 +17,8 @@ export interface RotaryConfig {
 export function rotaryFrequencies({ rotaryDim, theta = 10000, scaling }: RotaryConfig): Float64Array {
   const plain = Float64Array.from({ length: rotaryDim / 2 }, (_, i) => theta ** ((-2 * i) / rotaryDim));
   if (!scaling) return plain;
-  switch (scaling.type) {
-    case 'linear':
-      return plain.map((f) => f / scaling.factor);
-    case 'llama3': {
-      const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = scaling;
-      return plain.map((f) => {
-        const turns = (originalMaxPositions * f) / (2 * Math.PI);
-        const kept = Math.min(1, Math.max(0, (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)));
-        return kept * f + ((1 - kept) * f) / factor;
-      });
-    }
-    default:
-      throw new ConfigError(`[RotaryEmbedding] scaling: expected type 'linear' or 'llama3', got ${JSON.stringify((scaling as { type: unknown }).type)}.`);
-  }
+  checkRotaryScaling(scaling);
+  return scaleFrequencies(plain, theta, scaling);
 }
 
 /** What layers with the same frequencies share. */
@@ -83,11 +65,12 @@ export class RotaryEmbedding {
       const half = this.frequencies.length;
       const cos = new Float32Array(rows * half);
       const sin = new Float32Array(rows * half);
+      const amplitude = rotaryAmplitude(this.config.scaling);
       for (let p = 0, n = 0; p < rows; p++)
         for (let i = 0; i < half; i++, n++) {
           const angle = p * this.frequencies[i]!;
-          cos[n] = Math.cos(angle);
-          sin[n] = Math.sin(angle);
+          cos[n] = amplitude * Math.cos(angle);
+          sin[n] = amplitude * Math.sin(angle);
         }
       if (own.cos) tf.dispose([own.cos, own.sin!]);
       own.cos = tf.keep(tf.tensor2d(cos, [rows, half]));

@@ -42,22 +42,29 @@ function softmaxRow(s: usize, n: i32, scale: f32): void {
 }
 
 /**
- * One query (H, D) over the first `count` slots of one cache row, k (C, Hkv, D) and v (C, Hkv, Dv); y (H, Dv). No slot: zeros.
+ * One query (H, D) over `count` slots of one cache row, k (C, Hkv, D) and v (C, Hkv, Dv), from slot `start` on and from 0 again behind the
+ * last one; y (H, Dv). No slot: zeros.
  *
  * @param scores H / Hkv · count floats of scratch
  */
-export function attendOne(y: usize, q: usize, k: usize, v: usize, count: i32, heads: i32, kvHeads: i32, dim: i32, valueDim: i32, scale: f32, scores: usize): void {
+export function attendRing(y: usize, q: usize, k: usize, v: usize, start: i32, count: i32, capacity: i32, heads: i32, kvHeads: i32, dim: i32, valueDim: i32, scale: f32, scores: usize): void {
   if (count <= 0) {
     memory.fill(y, 0, <usize>(heads * valueDim) << 2);
     return;
   }
   const group = heads / kvHeads;
+  const keyRow = kvHeads * dim, valueRow = kvHeads * valueDim;
+  const upper = min(count, capacity - start), lower = count - upper;
   for (let h = 0; h < kvHeads; h++) {
     // The query heads that share this key head: each key is read once for all of them.
-    gemvRows(group, count, dim, f(k, h * dim), kvHeads * dim, f(q, h * group * dim), dim, 0, scores, count, false);
+    const query = f(q, h * group * dim), keys = f(k, h * dim), values = f(v, h * valueDim);
+    gemvRows(group, upper, dim, f(keys, start * keyRow), keyRow, query, dim, 0, scores, count, false);
+    if (lower) gemvRows(group, lower, dim, keys, keyRow, query, dim, 0, f(scores, upper), count, false);
     for (let g = 0; g < group; g++) {
-      softmaxRow(f(scores, g * count), count, scale);
-      gemvT(valueDim, count, f(v, h * valueDim), kvHeads * valueDim, f(scores, g * count), f(y, (h * group + g) * valueDim), false);
+      const p = f(scores, g * count), out = f(y, (h * group + g) * valueDim);
+      softmaxRow(p, count, scale);
+      gemvT(valueDim, upper, f(values, start * valueRow), valueRow, p, out, false);
+      if (lower) gemvT(valueDim, lower, values, valueRow, f(p, upper), out, true);
     }
   }
 }

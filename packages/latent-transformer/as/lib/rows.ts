@@ -11,14 +11,41 @@ function f(p: usize, i: i32): usize {
 /** Rows from which packing for `gemm` pays. */
 const GEMM_ROWS: i32 = 4;
 
-/** y (R, outs) = x (R, ins) Wᵀ (+ bias). @param gemmScratch GEMM_SCRATCH_BYTES; only used for many rows */
-export function project(rows: i32, outs: i32, ins: i32, w: usize, x: usize, bias: usize, y: usize, gemmScratch: usize): void {
+/** y (R, outs) = x (R, ins) Wᵀ (+ bias), rows of y `stride` floats apart. @param gemmScratch GEMM_SCRATCH_BYTES; only used for many rows */
+export function project(rows: i32, outs: i32, ins: i32, w: usize, x: usize, bias: usize, y: usize, stride: i32, gemmScratch: usize): void {
   if (rows < GEMM_ROWS) {
-    gemvRows(rows, outs, ins, w, ins, x, ins, bias, y, outs, false);
+    gemvRows(rows, outs, ins, w, ins, x, ins, bias, y, stride, false);
     return;
   }
-  if (bias) for (let r = 0; r < rows; r++) memory.copy(f(y, r * outs), bias, <usize>outs << 2);
-  gemm(rows, outs, ins, x, ins, 1, w, 1, ins, y, outs, gemmScratch, bias != 0);
+  if (bias) for (let r = 0; r < rows; r++) memory.copy(f(y, r * stride), bias, <usize>outs << 2);
+  gemm(rows, outs, ins, x, ins, 1, w, 1, ins, y, stride, gemmScratch, bias != 0);
+}
+
+/** x = x / sqrt(mean(x²) + eps) · weight, one row of n in place. */
+export function normRow(n: i32, x: usize, weight: usize, eps: f32): void {
+  const body = n & ~3;
+  let squares4 = f32x4.splat(0);
+  for (let i = 0; i < body; i += 4) {
+    const s = v128.load(f(x, i));
+    squares4 = f32x4.add(squares4, f32x4.mul(s, s));
+  }
+  let squares = hsum4(squares4);
+  for (let i = body; i < n; i++) squares += load<f32>(f(x, i)) * load<f32>(f(x, i));
+  const scale = <f32>1 / sqrt<f32>(squares / <f32>n + eps);
+  const scale4 = f32x4.splat(scale);
+  for (let i = 0; i < body; i += 4) v128.store(f(x, i), f32x4.mul(f32x4.mul(v128.load(f(x, i)), scale4), v128.load(f(weight, i))));
+  for (let i = body; i < n; i++) store<f32>(f(x, i), load<f32>(f(x, i)) * scale * load<f32>(f(weight, i)));
+}
+
+/** sum = hidden (+ residual, 0 = none), n floats. */
+export function addTo(n: i32, hidden: usize, residual: usize, sum: usize): void {
+  if (!residual) {
+    memory.copy(sum, hidden, <usize>n << 2);
+    return;
+  }
+  const body = n & ~3;
+  for (let i = 0; i < body; i += 4) v128.store(f(sum, i), f32x4.add(v128.load(f(hidden, i)), v128.load(f(residual, i))));
+  for (let i = body; i < n; i++) store<f32>(f(sum, i), load<f32>(f(hidden, i)) + load<f32>(f(residual, i)));
 }
 
 /** sum = hidden (+ residual, 0 = none) and y = sum / sqrt(mean(sum²) + eps) · weight, for R rows of n. */

@@ -20,8 +20,8 @@ describe.each(backendsForTest())('SwiGLU on %s', (backend) => {
     expect([...mlp.parameters()].map(([name, p]) => [name, ...p.shape])).toEqual([['fc1.weight', 512, 6], ['fc2.weight', 6, 256]]);
     const x = new Rng(2).normal([2, 3, 6]);
     const by = (w: tf.Tensor) => tf.matMul(tf.reshape(x, [6, 6]), w as tf.Tensor2D, false, true);
-    const [value, gate] = tf.split(mlp.fc1.weight as tf.Tensor, 2, 0).map((w) => by(w));
-    const expected = tf.matMul(tf.mul(silu(gate!), value!) as tf.Tensor2D, mlp.fc2.weight as tf.Tensor as tf.Tensor2D, false, true);
+    const [value, gate] = tf.split(mlp.inputs[0].weight as tf.Tensor, 2, 0).map((w) => by(w));
+    const expected = tf.matMul(tf.mul(silu(gate!), value!) as tf.Tensor2D, mlp.down.weight as tf.Tensor as tf.Tensor2D, false, true);
     await expectClose(mlp.forward(x), tf.reshape(expected, [2, 3, 6]), { atol: 1e-5 });
   });
 });

@@ -1,31 +1,39 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { addRmsNorm, checkShape, Module, RMSNorm, type AddedPair, type ResidualBlock, type ResidualPair, type Rng, type SequenceContext, type WasmHeap } from '@bytelm/core';
+import { addRmsNorm, checkShape, ConfigError, Module, RMSNorm, type AddedPair, type ResidualBlock, type ResidualPair, type Rng, type SequenceContext, type WasmHeap } from '@bytelm/core';
 import { inPlaceHeap } from '../kernels/cache-rows.js';
 import { transformerStepWasm } from '../kernels/transformer-step/wasm.js';
 import type { KvCacheState } from '../kv-cache.js';
 import { SelfAttention, type SelfAttentionConfig } from './self-attention.js';
+import { TRANSFORMER_NAMES, type TransformerLayout, type TransformerNames } from './names.js';
 import { SwiGLU, type SwiGLUOrder } from './swiglu.js';
 
-export interface TransformerBlockConfig extends SelfAttentionConfig {
+export interface TransformerBlockConfig extends Omit<SelfAttentionConfig, 'projections'> {
+  /** Names of the parameters, and with them whether projections are fused. Default 'hnet'. */
+  names?: TransformerLayout | TransformerNames;
+  /** Norms before attention and MLP, or (OLMo 2 and 3) after them, before they are added. Default 'pre', with `names: 'olmo'` 'post'. */
+  normPlacement?: 'pre' | 'post';
   /** Width of the MLP before rounding; 0 (default): no MLP. */
   dIntermediate?: number;
   /** The MLP's width is rounded up to a multiple of this. Default 1 (H-Net: 128). */
   multipleOf?: number;
   swigluOrder?: SwiGLUOrder;
-  /** Default 1e-5. */
-  normEps?: number;
+  /** Standard deviation of the MLP's last matrix. Default `outInitStd`. */
+  downInitStd?: number;
 }
 
 /**
- * Pre-norm transformer block over a (hidden, residual) pair:
- * `residual += hidden; hidden = mixer(norm1(residual)); residual += hidden; hidden = mlp(norm2(residual))`, the second half only with an MLP.
+ * Transformer block over a (hidden, residual) pair:
+ * `residual += hidden; hidden = mixer(norm1(residual)); residual += hidden; hidden = mlp(norm2(residual))`, the second half only with an
+ * MLP. With `normPlacement: 'post'` the norms stand behind: `hidden = norm1(mixer(residual))`, `hidden = norm2(mlp(residual))`.
  *
- * Keys: `norm1.weight`, `mixer.Wqkv.weight`, `mixer.out_proj.weight`, `norm2.weight`, `mlp.fc1.weight`, `mlp.fc2.weight`.
- * @source goombalab/hnet (`block.py`), letters T (with MLP) and t.
+ * Keys by `names`: `norm1.weight`, `mixer.Wqkv.weight`, `mixer.out_proj.weight`, `norm2.weight`, `mlp.fc1.weight`, `mlp.fc2.weight`, or
+ * those of another of `TRANSFORMER_NAMES`.
+ * @source goombalab/hnet (`block.py`), letters T (with MLP) and t; Llama; OLMo 2 (arXiv 2501.00656).
  */
 export class TransformerBlock extends Module implements ResidualBlock<KvCacheState> {
   readonly dModel: number;
   readonly additions: 1 | 2;
+  readonly postNorm: boolean;
   readonly norm1: RMSNorm;
   readonly mixer: SelfAttention;
   readonly norm2: RMSNorm | undefined;
@@ -34,13 +42,19 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
   /** @throws ConfigError */
   constructor(config: TransformerBlockConfig, rng?: Rng) {
     super();
-    const { dModel, dIntermediate = 0, multipleOf = 1, swigluOrder = 'value-gate', normEps = 1e-5, bias = false, initStd = 0.02, outInitStd = initStd } = config;
+    const { names: layout = 'hnet', dModel, dIntermediate = 0, multipleOf = 1, swigluOrder = 'value-gate', normEps = 1e-5, bias = false, initStd = 0.02, outInitStd = initStd, initCut } = config;
+    const names: TransformerNames | undefined = typeof layout === 'string' ? TRANSFORMER_NAMES[layout] : layout;
+    const { normPlacement = layout === 'olmo' ? 'post' : 'pre' } = config;
+    if (!names) throw new ConfigError(`[TransformerBlock] names: expected one of ${Object.keys(TRANSFORMER_NAMES).join(', ')} or a table of names, got ${JSON.stringify(layout)}.`);
+    if (normPlacement !== 'pre' && normPlacement !== 'post') throw new ConfigError(`[TransformerBlock] normPlacement: expected 'pre' or 'post', got ${JSON.stringify(normPlacement)}.`);
     this.dModel = dModel;
-    this.norm1 = this.addModule('norm1', new RMSNorm(dModel, normEps));
-    this.mixer = this.addModule('mixer', new SelfAttention(config, rng?.fork('mixer')));
+    this.postNorm = normPlacement === 'post';
+    this.norm1 = this.addModule(names.norm1, new RMSNorm(dModel, normEps));
+    this.mixer = this.addModule(names.mixer, new SelfAttention({ ...config, projections: names.attention }, rng?.fork('mixer')));
     if (dIntermediate > 0) {
-      this.norm2 = this.addModule('norm2', new RMSNorm(dModel, normEps));
-      this.mlp = this.addModule('mlp', new SwiGLU({ dModel, dIntermediate, multipleOf, order: swigluOrder, bias, initStd, outInitStd }, rng?.fork('mlp')));
+      const mlp = { dModel, dIntermediate, multipleOf, projections: names.swiglu, order: swigluOrder, bias, initStd, outInitStd: config.downInitStd ?? outInitStd, initCut };
+      this.norm2 = this.addModule(names.norm2, new RMSNorm(dModel, normEps));
+      this.mlp = this.addModule(names.mlp, new SwiGLU(mlp, rng?.fork('mlp')));
     }
     this.additions = this.mlp ? 2 : 1;
   }
@@ -48,7 +62,7 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
   forward(pair: ResidualPair, ctx: SequenceContext): AddedPair {
     checkShape('TransformerBlock.forward', pair.hidden, 'hidden', `(${ctx.batch}, ${ctx.length}, ${this.dModel})`, {}, 'float32');
     return tf.tidy(() => {
-      const { y, residual } = addNorm(pair, this.norm1);
+      const { y, residual } = this.enter(pair, this.norm1);
       return this.finish(this.mixer.forward(y, ctx), residual);
     });
   }
@@ -66,6 +80,11 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
     return this.mixer.startDocument(state, rows);
   }
 
+  /** Takes back the last `steps[i]` positions of `rows[i]`. @throws DataError when a window's ring no longer holds what is needed. */
+  rollback(state: KvCacheState, rows: readonly number[], steps: readonly number[]): KvCacheState {
+    return this.mixer.rollback(state, rows, steps);
+  }
+
   step(pair: ResidualPair<tf.Tensor2D>, state: KvCacheState, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: KvCacheState } {
     const heap = inPlaceHeap();
     return heap ? this.fusedStep(heap, pair, state, rows) : this.around(pair, (x) => this.mixer.step(x, state, rows));
@@ -78,7 +97,7 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
     const expected = rows?.length ?? before.lengths.length;
     this.checkRows(pair.hidden, 'hidden', expected);
     if (pair.residual) this.checkRows(pair.residual, 'residual', expected);
-    const { state, positions, slots, counts } = mixer.cache.claim(before, rows);
+    const { state, positions, slots, starts, counts } = mixer.cache.claim(before, rows);
     const tables = mixer.rotary?.tables(Math.max(0, ...positions) + 1);
     const output = () => tf.engine().makeTensorFromTensorInfo(heap.output([R, this.dModel])) as tf.Tensor2D;
     const out = { hidden: output(), residual: output() };
@@ -96,16 +115,21 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
         scale: mixer.scale,
         eps: this.norm1.eps,
         intermediate: mlp?.dIntermediate ?? 0,
-        gateFirst: mlp?.order === 'gate-value',
+        gateFirst: mlp?.order === 'gate-value' || mlp?.inputs.length === 2,
+        postNorm: this.postNorm,
+        normPerHead: mixer.config.qkNorm === 'per-head',
         norm1: this.norm1.weight,
-        qkv: mixer.Wqkv,
+        qkv: mixer.projection.linears,
+        qNorm: mixer.projection.qNorm?.weight,
+        kNorm: mixer.projection.kNorm?.weight,
         out: mixer.outProj,
         norm2: this.norm2?.weight,
-        fc1: mlp?.fc1,
-        fc2: mlp?.fc2,
+        gateUp: mlp?.inputs ?? [],
+        down: mlp?.down,
         cacheRows: rows ?? positions.map((_, i) => i),
         positions,
         slots,
+        starts,
         counts,
       },
       out,
@@ -123,7 +147,7 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
 
   /** Runs a mixer that consumes a state, outside of any `tidy` of ours: the state's tensors must live on. */
   private around<T extends tf.Tensor>(pair: ResidualPair<T>, mix: (x: T) => { y: T; state: KvCacheState }): AddedPair<T> & { state: KvCacheState } {
-    const normed = tf.tidy(() => addNorm(pair, this.norm1));
+    const normed = tf.tidy(() => this.enter(pair, this.norm1));
     const { y, state } = mix(normed.y);
     const out = tf.tidy(() => this.finish(y, normed.residual));
     tf.dispose([normed.y, y]);
@@ -131,10 +155,19 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
     return { ...out, state };
   }
 
-  private finish<T extends tf.Tensor>(hidden: T, residual: T): Pair<'hidden' | 'residual', T> {
+  private finish<T extends tf.Tensor>(mixed: T, residual: T): Pair<'hidden' | 'residual', T> {
+    const hidden = this.postNorm ? this.norm1.forward(mixed) : mixed;
     if (!this.mlp) return { hidden: tf.clone(hidden), residual };
-    const second = addNorm({ hidden, residual }, this.norm2!);
-    return { hidden: this.mlp.forward(second.y), residual: second.residual };
+    const second = this.enter({ hidden, residual }, this.norm2!);
+    const out = this.mlp.forward(second.y);
+    return { hidden: this.postNorm ? this.norm2!.forward(out) : out, residual: second.residual };
+  }
+
+  /** The pair added up, and what the coming branch reads of it. */
+  private enter<T extends tf.Tensor>(pair: ResidualPair<T>, norm: RMSNorm): Pair<'y' | 'residual', T> {
+    if (!this.postNorm) return addNorm(pair, norm);
+    const residual = pair.residual ? (tf.add(pair.residual, pair.hidden) as T) : tf.clone(pair.hidden);
+    return { y: tf.clone(residual), residual };
   }
 }
 

@@ -10,10 +10,18 @@ const CONFIGS: Record<string, LatentTransformerConfig> = {
   'window 5, grouped heads, odd width': { dModel: 30, numLayers: 2, numHeads: 6, numKvHeads: 2, rotaryDim: 4, windowSize: 5, dIntermediate: 13, interleaved: true },
   'window per layer, bias, no MLP': { dModel: 16, numLayers: 2, numHeads: 2, windowSize: [0, -1], bias: true },
   'gate first, wide heads': { dModel: 32, numLayers: 1, numHeads: 1, dIntermediate: 9, multipleOf: 8, swigluOrder: 'gate-value', scale: 0.3, theta: 100 },
+  'Olmo 3: post-norm, separate weights, norms of all heads, YaRN without a window only': {
+    dModel: 24, numLayers: 2, numHeads: 4, numKvHeads: 2, headDim: 10, names: 'olmo', qkNorm: 'all-heads', dIntermediate: 18, windowSize: [6, -1],
+    rotaryScaling: [null, { type: 'yarn', factor: 4, originalMaxPositions: 16, betaFast: 4 }], cacheSlack: 3, normEps: 1e-3,
+  },
+  'Llama: separate weights with biases, norms of each head, no final norm': {
+    dModel: 20, numLayers: 1, numHeads: 3, headDim: 6, rotaryDim: 4, names: 'meta', qkNorm: 'per-head', dIntermediate: 11, interleaved: true, qkvBias: true, windowSize: 4,
+    cacheSlack: 9, finalNorm: false,
+  },
 };
 
-/** Two of the configurations run over more than 64 steps, the others over fewer, to spare the slow backends. */
-const LENGTHS = [80, 80, 36, 36];
+/** Some of the configurations run over more than 64 steps, the others over fewer, to spare the slow backends. */
+const LENGTHS = [80, 36, 36, 36, 72, 36];
 const rowsOfState = (B: number) => Array.from({ length: B }, (_, b) => b);
 
 function create(config: LatentTransformerConfig): LatentTransformer {
@@ -129,7 +137,7 @@ describe.each(backendsForTest())('transformer on %s', (backend) => {
   });
 
   it('the fused step equals the composed one, for few rows and many', async () => {
-    for (const config of [CONFIGS['full, MLP']!, CONFIGS['window per layer, bias, no MLP']!, CONFIGS['gate first, wide heads']!]) {
+    for (const config of Object.values(CONFIGS)) {
       const model = create(config);
       const D = model.dModel;
       const x = input(6, 9, D, 11);

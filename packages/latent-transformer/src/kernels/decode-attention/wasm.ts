@@ -11,13 +11,14 @@ export const decodeAttentionWasm = wasmKernel<DecodeInput, DecodeAttrs, DecodeMo
   const [R, H, D] = q!.shape as [number, number, number];
   const [, capacity, kvHeads, valueDim] = v!.shape as [number, number, number, number];
   const y = heap.output([R, H, valueDim]);
-  const ints = heap.scratch(4 * (2 * R + (H / kvHeads) * Math.max(1, ...attrs.counts)));
-  const view = heap.i32(ints, 2 * R);
+  const ints = heap.scratch(4 * (3 * R + (H / kvHeads) * Math.max(1, ...attrs.counts)));
+  const view = heap.i32(ints, 3 * R);
   view.set(attrs.counts);
-  if (attrs.rows) view.set(attrs.rows, R);
+  view.set(attrs.starts ?? new Int32Array(R), R);
+  if (attrs.rows) view.set(attrs.rows, 2 * R);
   lib.decodeAttention(
-    ...[y, q, k, v].map((t) => heap.offset(t)), attrs.rows ? ints + 4 * R : 0, ints,
-    R, capacity, H, kvHeads, D, valueDim, attrs.scale, ints + 8 * R,
+    ...[y, q, k, v].map((t) => heap.offset(t)), attrs.rows ? ints + 8 * R : 0, ints + 4 * R, ints,
+    R, capacity, H, kvHeads, D, valueDim, attrs.scale, ints + 12 * R,
   );
   return [y];
 });

@@ -3,8 +3,13 @@ import { wasmInstance, type WasmHeap } from '@bytelm/core';
 import module from '../../generated/transformer-step.wasm.js';
 
 interface StepModule {
-  transformerStepScratch(rows: number, dModel: number, kvDim: number, intermediate: number, scores: number): number;
+  transformerStepScratch(rows: number, dModel: number, qDim: number, kvDim: number, intermediate: number, scores: number): number;
   transformerStep(block: number): void;
+}
+
+interface Weights {
+  weight: tf.Tensor;
+  bias?: tf.Tensor | undefined;
 }
 
 /** What one call of the fused step needs. Absent parts are `undefined`. */
@@ -22,21 +27,32 @@ export interface TransformerStepCall {
   /** Width of the MLP; 0: none. */
   intermediate: number;
   gateFirst: boolean;
+  postNorm: boolean;
+  normPerHead: boolean;
   norm1: tf.Tensor;
-  qkv: { weight: tf.Tensor; bias?: tf.Tensor | undefined };
-  out: { weight: tf.Tensor; bias?: tf.Tensor | undefined };
+  /** One for queries, keys and values, or one for each. */
+  qkv: readonly Weights[];
+  qNorm: tf.Tensor | undefined;
+  kNorm: tf.Tensor | undefined;
+  out: Weights;
   norm2: tf.Tensor | undefined;
-  fc1: { weight: tf.Tensor; bias?: tf.Tensor | undefined } | undefined;
-  fc2: { weight: tf.Tensor; bias?: tf.Tensor | undefined } | undefined;
+  /** One for gate and value, or one for each; none without an MLP. */
+  gateUp: readonly Weights[];
+  down: Weights | undefined;
   /** One entry a row of `hidden`. */
   cacheRows: ArrayLike<number>;
   positions: ArrayLike<number>;
   slots: ArrayLike<number>;
+  starts: ArrayLike<number>;
   counts: ArrayLike<number>;
 }
 
-/** Words of the struct `Step` in `as/transformer-step.ts`. */
-const STRUCT_WORDS = 35;
+/** Words of the struct `Step` in `as/transformer-step.ts`: whole numbers, floats, tensors, lists of one entry a row, work space. */
+const INTS = 12;
+const FLOATS = 2;
+const TENSORS = 26;
+const LISTS = 5;
+const STRUCT_WORDS = INTS + FLOATS + TENSORS + LISTS + 1;
 
 /** A whole block's decoding step in one call: about a dozen dispatches and all their tensors less. Changes the caches in place. */
 export function transformerStepWasm(heap: WasmHeap, call: TransformerStepCall, outputs: { hidden: tf.Tensor2D; residual: tf.Tensor2D }): void {
@@ -45,21 +61,27 @@ export function transformerStepWasm(heap: WasmHeap, call: TransformerStepCall, o
   const [, capacity, kvHeads, headDim] = call.k.shape;
   let longest = 1;
   for (let i = 0; i < R; i++) longest = Math.max(longest, call.counts[i]!);
-  const work = lib.transformerStepScratch(R, D, kvHeads * headDim, call.intermediate, (call.heads / kvHeads) * longest);
-  const block = heap.scratch(4 * (STRUCT_WORDS + 4 * R) + work);
-  const lists = block + 4 * STRUCT_WORDS;
-  const words = heap.i32(block, STRUCT_WORDS + 4 * R);
-  const at = (t: tf.Tensor | undefined) => heap.offset(t);
-  words.set([R, D, call.heads, kvHeads, headDim, call.cos?.shape[1] ?? 0, Number(call.interleaved), capacity, call.intermediate, Number(call.gateFirst)]);
-  heap.f32(block, STRUCT_WORDS).set([call.eps, call.scale], 10);
-  words.set(
-    [
-      ...[call.hidden, call.residual, outputs.hidden, outputs.residual, call.norm1, call.qkv.weight, call.qkv.bias, call.out.weight, call.out.bias].map(at),
-      ...[call.norm2, call.fc1?.weight, call.fc1?.bias, call.fc2?.weight, call.fc2?.bias, call.k, call.v, call.cos, call.sin].map(at),
-      ...[lists, lists + 4 * R, lists + 8 * R, lists + 12 * R, lists + 16 * R],
-    ],
-    12,
-  );
-  [call.cacheRows, call.positions, call.slots, call.counts].forEach((list, i) => words.set(list, STRUCT_WORDS + i * R));
+  const work = lib.transformerStepScratch(R, D, call.heads * headDim, kvHeads * headDim, call.intermediate, (call.heads / kvHeads) * longest);
+  const total = STRUCT_WORDS + LISTS * R;
+  const block = heap.scratch(4 * total + work);
+  const words = heap.i32(block, total);
+  words.set([R, D, call.heads, kvHeads, headDim, call.cos?.shape[1] ?? 0, Number(call.interleaved), capacity, call.intermediate, Number(call.gateFirst), Number(call.postNorm), Number(call.normPerHead)]);
+  heap.f32(block, STRUCT_WORDS).set([call.eps, call.scale], INTS);
+  const [q, k, v] = call.qkv;
+  const [gate, up] = call.gateUp;
+  const tensors = [
+    call.hidden, call.residual, outputs.hidden, outputs.residual, call.norm1,
+    q!.weight, q!.bias, k?.weight, k?.bias, v?.weight, v?.bias, call.qNorm, call.kNorm, call.out.weight, call.out.bias,
+    call.norm2, gate?.weight, gate?.bias, up?.weight, up?.bias, call.down?.weight, call.down?.bias,
+    call.k, call.v, call.cos, call.sin,
+  ];
+  let at = INTS + FLOATS;
+  for (const t of tensors) words[at++] = heap.offset(t);
+  [call.cacheRows, call.positions, call.slots, call.starts, call.counts].forEach((list, i) => {
+    const first = STRUCT_WORDS + i * R;
+    words[at++] = block + 4 * first;
+    words.set(list, first);
+  });
+  words[at] = block + 4 * total;
   lib.transformerStep(block);
 }
