@@ -11,3 +11,11 @@ export { EntropyPatcher, type EntropyPatcherOptions, type EntropyPatcherState } 
 export { SpacePatcher, type SpacePatcherState } from './patchers/space-patcher.js';
 export { StridedPatcher } from './patchers/strided-patcher.js';
 export { DelimiterPatcher } from './patchers/delimiter-patcher.js';
+// hash n-grams
+export { hashNgramIds, hashNgramIdsOnHost, rawNgramHashes, type HashNgramCallOptions } from './hash/hash-ngrams.js';
+export { HASH_PRIMES } from './hash/primes.js';
+export type { HashNgramOptions } from './hash/hash-options.js';
+export { hashEmbedding, type HashEmbeddingTables } from './hash/hash-embedding.js';
+export { HashNgramEmbedding, type HashNgramState, type LoadTablesOptions } from './hash/hash-ngram-embedding.js';
+export type { HashNgramEmbeddingConfig } from './hash/embedding-config.js';
+export { tableSource, type TableLayout } from './hash/table-source.js';

@@ -8,6 +8,8 @@ export interface ByteSource {
   readonly size: number;
   /** The bytes [start, end) in memory of their own. @throws CheckpointError when the source ends earlier. */
   read(start: number, end: number): Promise<Uint8Array>;
+  /** The same at once, where the source can: files in Node and bytes in memory. */
+  readSync?(start: number, end: number): Uint8Array;
   close(): Promise<void>;
 }
 
@@ -42,14 +44,16 @@ function checkRange(name: string, size: number, start: number, end: number): voi
 }
 
 function memory(bytes: Uint8Array, name = 'bytes in memory'): ByteSource {
+  // A copy: kernels may update tensors in place, which must never reach the caller's buffer.
+  const readSync = (start: number, end: number): Uint8Array => {
+    checkRange(name, bytes.length, start, end);
+    return Uint8Array.prototype.slice.call(bytes, start, end);
+  };
   return {
     name,
     size: bytes.length,
-    // A copy: kernels may update tensors in place, which must never reach the caller's buffer.
-    read: async (start, end) => {
-      checkRange(name, bytes.length, start, end);
-      return bytes.slice(start, end);
-    },
+    read: async (start, end) => readSync(start, end),
+    readSync,
     close: async () => {},
   };
 }
@@ -69,6 +73,7 @@ function blob(source: Blob): ByteSource {
 
 async function openFile(path: string): Promise<ByteSource> {
   const { open } = await import('node:fs/promises');
+  const { readSync } = await import('node:fs');
   const failed = (what: string, cause: unknown) =>
     new CheckpointError(`[read] ${path}: ${what}: ${(cause as Error).message}. Hint: check that the file exists and can be read.`, { cause });
   let handle: Awaited<ReturnType<typeof open>>;
@@ -94,6 +99,21 @@ async function openFile(path: string): Promise<ByteSource> {
         const { bytesRead } = await handle.read(out, done, Math.min(out.length - done, 1 << 30), start + done).catch((e: unknown) => {
           throw failed('cannot be read', e);
         });
+        if (bytesRead === 0) checkRange(path, start + done, start, end);
+        done += bytesRead;
+      }
+      return out;
+    },
+    readSync(start, end) {
+      checkRange(path, stat.size, start, end);
+      const out = new Uint8Array(end - start);
+      for (let done = 0; done < out.length; ) {
+        let bytesRead = 0;
+        try {
+          bytesRead = readSync(handle.fd, out, done, Math.min(out.length - done, 1 << 30), start + done);
+        } catch (e) {
+          throw failed('cannot be read', e);
+        }
         if (bytesRead === 0) checkRange(path, start + done, start, end);
         done += bytesRead;
       }

@@ -5,6 +5,7 @@ export { openSafetensors } from './safetensors.js';
 export { openTorchCheckpoint, type OpenTorchOptions, type TorchCheckpoint } from './torch-checkpoint.js';
 export { openCheckpoint } from './open-checkpoint.js';
 export { openPretrained, type PretrainedFiles, type PretrainedOptions } from './pretrained.js';
+export { withRowSlices, type RowSlice } from './row-slices.js';
 export { parseConfig } from './config-json.js';
 export { saveSafetensors, serializeSafetensors, type SavableTensor, type SavableTensors, type StreamedTensor } from './save-safetensors.js';
 export { saveShards, type SaveShardsOptions } from './save-shards.js';

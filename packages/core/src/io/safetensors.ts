@@ -2,6 +2,7 @@ import { CheckpointError } from '../errors.js';
 import { isUrl, openBytes, type BytesLike, type ByteSource, type OpenBytesOptions } from './byte-source.js';
 import { findInFolder } from './find-in-folder.js';
 import { parseSafetensorsHeader, safetensorsHeaderLength, type SafetensorsEntry } from './safetensors-header.js';
+import { rowRange } from './row-slices.js';
 import { openShards } from './shards.js';
 import { decodeValues, DTYPE_BYTES, noSuchTensor, shapeOfRows, sizeOf, type HostTensor, type RawTensor, type ReadOptions, type TensorSource } from './tensor-source.js';
 
@@ -73,6 +74,21 @@ class SafetensorsFile implements TensorSource {
       throw new CheckpointError(`[safetensors] ${where}: its bytes ${start} to ${end} cannot be read: ${(cause as Error).message}`, { cause });
     }
     return decodeValues(raw, dtype, shape, where, options);
+  }
+
+  async readRows(name: string, first: number, count: number): Promise<Uint8Array> {
+    return this.bytes.read(...this.rowsAt(name, first, count));
+  }
+
+  get readRowsSync(): ((name: string, first: number, count: number) => Uint8Array) | undefined {
+    const { readSync } = this.bytes;
+    return readSync && ((name, first, count) => readSync.call(this.bytes, ...this.rowsAt(name, first, count)));
+  }
+
+  private rowsAt(name: string, first: number, count: number): [start: number, end: number] {
+    const entry = this.info(name);
+    const [start, end] = rowRange(`${this.name}: tensor ${name}`, entry, first, count);
+    return [entry.start + start, entry.start + end];
   }
 
   close() {

@@ -50,6 +50,13 @@ export interface TensorSource {
   /** Reads one tensor into memory of its own. @throws CheckpointError naming file and tensor. */
   read(name: string): Promise<HostTensor>;
   read(name: string, options: ReadOptions): Promise<HostTensor | RawTensor>;
+  /**
+   * Rows [first, first + count) along the first axis as they are stored: little-endian bytes in memory of their own. Only of sources that read
+   * by range (safetensors).
+   */
+  readRows?(name: string, first: number, count: number): Promise<Uint8Array>;
+  /** The same at once: of files in Node and bytes in memory. */
+  readRowsSync?(name: string, first: number, count: number): Uint8Array;
   close(): Promise<void>;
 }
 
