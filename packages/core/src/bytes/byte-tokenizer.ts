@@ -47,8 +47,25 @@ export class ByteTokenizer {
     return Uint8Array.from(out);
   }
 
-  /** Text; bytes that are not UTF-8 become U+FFFD. */
-  decode(ids: ArrayLike<number>): string {
-    return new TextDecoder().decode(this.toBytes(ids));
+  /** Text. @param options.errors Bytes that are not UTF-8: `'replace'` makes them U+FFFD (default), `'ignore'` leaves them out, as BLT's tokenizer does. */
+  decode(ids: ArrayLike<number>, { errors = 'replace' }: { errors?: 'replace' | 'ignore' } = {}): string {
+    const bytes = this.toBytes(ids);
+    return errors === 'replace' ? new TextDecoder('utf-8', KEEP_BOM).decode(bytes) : decodeIgnoring(bytes);
   }
+}
+
+const KEEP_BOM = { ignoreBOM: true };
+const REPLACEMENT = '\uFFFD';
+
+/** A U+FFFD that stands in the text itself (EF BF BD) is kept: no other bytes around it can change how it is read. */
+function decodeIgnoring(bytes: Uint8Array): string {
+  const decoder = new TextDecoder('utf-8', KEEP_BOM);
+  let text = '';
+  for (let start = 0; start <= bytes.length; ) {
+    let end = start;
+    while (end < bytes.length && !(bytes[end] === 0xef && bytes[end + 1] === 0xbf && bytes[end + 2] === 0xbd)) end++;
+    text += decoder.decode(bytes.subarray(start, end)).replaceAll(REPLACEMENT, '') + (end < bytes.length ? REPLACEMENT : '');
+    start = end + 3;
+  }
+  return text;
 }

@@ -17,6 +17,14 @@ describe('ByteTokenizer', () => {
     expect([...new ByteTokenizer('blt').encode('A', { eos: true })]).toEqual([1, 69, 2]);
   });
 
+  it('leaves out bytes that are not UTF-8 when asked to, but no U+FFFD of the text', () => {
+    const t = new ByteTokenizer('hnet');
+    const bytes = [0xe2, 0x49, 0xef, 0xbf, 0xbd, 0xf0, 0x9f, 0xef, 0xbf, 0xbd, 0x80, 0x4a, 0xe2];
+    expect(t.decode(bytes, { errors: 'ignore' })).toBe('I\ufffd\ufffdJ');
+    expect(t.decode(bytes)).toBe('\ufffdI\ufffd\ufffd\ufffd\ufffdJ\ufffd');
+    expect(t.decode(t.encode('\ufeffmark'))).toBe('\ufeffmark');
+  });
+
   it('names the vocabularies there are', () => {
     expect(() => new ByteTokenizer('gpt2' as never)).toThrow("[ByteTokenizer] unknown vocabulary 'gpt2'. Hint: one of hnet, blt.");
   });
