@@ -107,7 +107,8 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
    */
   async lossAndGrads(batch: TrainBatch): Promise<LossAndGrads> {
     const { ctx, labels } = windows(batch);
-    const plan = this.backbone.plan && !canReadSync() ? await this.plan(ctx) : undefined;
+    const prepared = batch.segmentation && checkedSegmentation(batch.segmentation, ctx);
+    const plan = prepared ? [prepared] : this.backbone.plan && !canReadSync() ? await this.plan(ctx) : undefined;
     const run = plan ? ctx.with({ plan }) : ctx;
     const named = this.parameterNames();
     let parts: LossAndGrads['parts'] = {};
@@ -215,6 +216,11 @@ function positionsPerChunk({ segmentation, context }: StageRecord): number {
   const sum = (values: Int32Array) => values.reduce((a, b) => a + b, 0);
   const positions = context.lengths ? sum(context.lengths) : context.batch * context.length;
   return positions / Math.max(1, sum(segmentation.numChunks));
+}
+
+function checkedSegmentation(seg: Segmentation, { batch, length }: SequenceContext): Segmentation {
+  if (seg.batch === batch && seg.length === length) return seg;
+  throw new DataError(`[lossAndGrads] segmentation: expected one of the inputs, (${batch}, ${length}), got (${seg.batch}, ${seg.length}). Hint: rows of L + 1 ids have L inputs.`);
 }
 
 /** Splits windows of L + 1 ids into inputs and labels; nothing is predicted across documents or at padding. */

@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
+import type { Segmentation } from '../contracts/segmentation.js';
 import type { HasParameters } from '../module/module.js';
 
 /** Rows of ids to train on. Each row holds L+1 ids: positions 0..L-1 are inputs, 1..L their targets. */
@@ -13,6 +14,11 @@ export interface TrainBatch {
   lengths?: Int32Array | undefined;
   /** (B * length) ids of packed documents, non-decreasing within a row. */
   documentIds?: Int32Array | undefined;
+  /**
+   * Where the outermost stage cuts the inputs (B, L), decided ahead of time: patches that were prepared with the data, in place of what the
+   * model's chunker would say. Whoever computes the loss frees it.
+   */
+  segmentation?: Segmentation | undefined;
 }
 
 /** What a model gives for one batch. The caller owns every tensor. */
