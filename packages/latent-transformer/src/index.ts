@@ -4,6 +4,8 @@ export { decodeAttention, type DecodeAttentionOptions } from './ops/decode-atten
 export { poolAttention, slotAttention, type PoolAttentionOptions, type SlotAttentionOptions } from './ops/patch-attention.js';
 export { applyRotary, type RotaryOptions } from './ops/rotary.js';
 // parts
+export * as masks from './masks.js';
+export type { ChunkRuleOptions, MaskRule } from './masks.js';
 export { RotaryEmbedding, rotaryFrequencies, type RotaryConfig } from './rotary-embedding.js';
 export { parseRotaryScaling, type RotaryScaling } from './rotary-scaling.js';
 export { KvCache, type KvCacheConfig, type KvCacheState, type SlotRange } from './kv-cache.js';
@@ -21,3 +23,6 @@ export { CrossAttentionBlock, type CrossAttentionBlockConfig } from './layers/cr
 export { CrossAttentionDecoder, type CrossAttentionDecoderConfig } from './layers/cross-attention-decoder.js';
 export { CrossAttentionPool, type CrossAttentionPoolConfig, type CrossAttentionPoolState } from './layers/cross-attention-pool.js';
 export { CrossAttentionUnpool, type CrossAttentionUnpoolConfig } from './layers/cross-attention-unpool.js';
+export { LayeredEncoder, type LayeredEncoderState } from './layers/layered-encoder.js';
+// models
+export { EntropyModel, type EntropyModelConfig } from './entropy-model.js';

@@ -11,7 +11,7 @@ export interface CrossAttentionDecoderConfig {
   /** The initial normal is cut at so many standard deviations. Default 3, as published. */
   initCut?: number;
   /** Name of the projection. Default 'patch_embedding_projection'. */
-  name?: string;
+  projectionName?: string;
 }
 
 /**
@@ -33,12 +33,12 @@ export class CrossAttentionDecoder<S = any> extends Module implements SequenceMo
    */
   constructor(inner: SequenceModel<S>, config: CrossAttentionDecoderConfig, rng?: Rng) {
     super();
-    const { dMemory, slotsPerChunk, initStd = dMemory ** -0.5, initCut = 3, name = 'patch_embedding_projection' } = config;
+    const { dMemory, slotsPerChunk, initStd = dMemory ** -0.5, initCut = 3, projectionName = 'patch_embedding_projection' } = config;
     if (!inner.remember) throw new ConfigError('[CrossAttentionDecoder] no layer of the inner model attends to chunks. Hint: a ResidualStack with CrossAttentionBlocks.');
     if (!(slotsPerChunk > 0 && dMemory > 0)) throw new ConfigError(`[CrossAttentionDecoder] expected positive sizes, got slotsPerChunk ${slotsPerChunk}, dMemory ${dMemory}.`);
     this.dModel = inner.dModel;
     this.config = config;
-    this.projection = this.addModule(name, new Linear({ inFeatures: dMemory, outFeatures: slotsPerChunk * inner.dModel, bias: false, initStd, initCut }, rng?.fork(name)));
+    this.projection = this.addModule(projectionName, new Linear({ inFeatures: dMemory, outFeatures: slotsPerChunk * inner.dModel, bias: false, initStd, initCut }, rng?.fork(projectionName)));
     this.inner = this.addModule('', inner);
   }
 

@@ -27,8 +27,10 @@ export interface CrossAttentionPoolConfig extends CrossAttentionConfig {
   init?: 'max';
   /** Encoder layers that are attended to, one after the other; the encoder then shows that many outputs side by side (`dOut`). Default 1. */
   layers?: number;
-  /** Defaults: 'patch_embedding_projection', 'cross_attn_layers'. */
-  names?: { projection?: string; layers?: string };
+  /** Name of the projection to queries. Default 'patch_embedding_projection'. */
+  projectionName?: string;
+  /** Prefix of the attention layers. Default 'cross_attn_layers'. */
+  layerPrefix?: string;
 }
 
 /** The bytes of each row's open patch. */
@@ -72,7 +74,7 @@ export class CrossAttentionPool extends Module implements Downsampler<CrossAtten
     this.dModel = dModel;
     this.queriesPerChunk = queriesPerChunk;
     this.dOut = queriesPerChunk * dModel;
-    const { projection = 'patch_embedding_projection', layers: prefix = 'cross_attn_layers' } = config.names ?? {};
+    const { projectionName: projection = 'patch_embedding_projection', layerPrefix: prefix = 'cross_attn_layers' } = config;
     this.projection = this.addModule(projection, new Linear({ inFeatures: dModel, outFeatures: this.dOut, bias: false, initStd, initCut }, rng?.fork(projection)));
     this.layers = Array.from({ length: layers }, (_, i) => this.addModule(`${prefix}.${i}`, new CrossAttention(config, rng?.fork(`${prefix}.${i}`))));
     this.cache = new KvCache({ numKvHeads: numHeads, headDim: dModel / numHeads, initialCapacity: 16 });

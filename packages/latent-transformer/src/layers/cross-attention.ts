@@ -28,8 +28,8 @@ export interface CrossAttentionConfig {
   initStd?: number | undefined;
   /** The initial normal is cut at so many standard deviations. Default 3, as published. */
   initCut?: number;
-  /** Default 'meta'. */
-  layout?: keyof typeof CROSS_ATTENTION_NAMES | CrossAttentionNames;
+  /** Names of the parameters. Default 'meta'. */
+  names?: keyof typeof CROSS_ATTENTION_NAMES | CrossAttentionNames;
 }
 
 /**
@@ -37,7 +37,7 @@ export interface CrossAttentionConfig {
  * no residual: `Wo · softmax(Q Kᵀ / √hd) V` with `Q = Wq·norm_q(x)`, `K, V = Wk/Wv·norm_kv(memory)`. A query without keys gives zeros.
  *
  * Keys: `cross_attn_norm_q.weight`, `cross_attn_norm_kv.weight` (D); `wq.weight`, `wk.weight`, `wv.weight`, `wo.weight` (D, D); or those of
- * another `layout`.
+ * other `names`.
  * @source arXiv 2412.09871, section 3.2.2; names and norms of facebookresearch/blt.
  */
 export class CrossAttention extends Module {
@@ -56,7 +56,7 @@ export class CrossAttention extends Module {
   /** @throws ConfigError */
   constructor(config: CrossAttentionConfig, rng?: Rng) {
     super();
-    const { dModel, numHeads, normEps = 1e-5, initStd = dModel ** -0.5, initCut = 3, layout = 'meta' } = config;
+    const { dModel, numHeads, normEps = 1e-5, initStd = dModel ** -0.5, initCut = 3 } = config;
     if (!(Number.isInteger(numHeads) && numHeads > 0 && dModel % numHeads === 0)) {
       throw new ConfigError(`[CrossAttention] numHeads ${numHeads} does not divide dModel ${dModel}. Hint: 16 heads for a width of 1024.`);
     }
@@ -65,7 +65,7 @@ export class CrossAttention extends Module {
     this.numHeads = numHeads;
     this.headDim = dModel / numHeads;
     this.scale = 1 / Math.sqrt(this.headDim);
-    const names = typeof layout === 'string' ? CROSS_ATTENTION_NAMES[layout] : layout;
+    const names = namesOf(config.names ?? 'meta');
     this.normQuery = this.addModule(names.normQuery, new RMSNorm(dModel, normEps));
     this.normMemory = this.addModule(names.normMemory, new RMSNorm(dModel, normEps));
     const square = (name: string) => this.addModule(name, new Linear({ inFeatures: dModel, outFeatures: dModel, bias: false, initStd, initCut }, rng?.fork(name)));
@@ -119,4 +119,10 @@ export class CrossAttention extends Module {
   private heads(x: tf.Tensor): tf.Tensor {
     return tf.reshape(x, [...x.shape.slice(0, -1), this.numHeads, this.headDim]);
   }
+}
+
+function namesOf(names: NonNullable<CrossAttentionConfig['names']>): CrossAttentionNames {
+  const found = typeof names === 'string' ? CROSS_ATTENTION_NAMES[names] : names;
+  if (found) return found;
+  throw new ConfigError(`[CrossAttention] names: expected one of ${Object.keys(CROSS_ATTENTION_NAMES).join(', ')} or a table of names, got ${JSON.stringify(names)}.`);
 }
