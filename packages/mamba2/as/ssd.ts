@@ -1,6 +1,7 @@
 import { GEMM_SCRATCH_BYTES, gemm } from '../../core/as/lib/gemm';
+import { addTo, multiply, scaleInPlace, scaleRows, sum } from '../../core/as/lib/elementwise';
 import { axpy, dot } from '../../core/as/lib/vec';
-import { addTo, chunkDecays, decayTile, multiply, scaleInPlace, scaleRows, stepSizes, stepSizeSlope, sum } from './lib/chunk';
+import { chunkDecays, decayTile, stepSizes, stepSizeSlope } from './lib/chunk';
 import { at } from './lib/taps';
 
 /** Floats of scratch of `ssd`. */

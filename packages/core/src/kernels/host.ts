@@ -19,7 +19,7 @@ interface CpuBackend {
 
 const dtypeOf = (a: HostArray) => (a.values instanceof Int32Array ? 'int32' : 'float32');
 const mapValues = <N extends string, X, Y>(o: { [K in N]?: X }, f: (x: X) => Y) =>
-  Object.fromEntries(Object.entries(o).map(([k, v]) => [k, f(v as X)])) as { [K in N]?: Y };
+  Object.fromEntries(Object.entries(o).flatMap(([k, v]) => (v == null ? [] : [[k, f(v as X)]]))) as { [K in N]?: Y };
 
 /** Values of a tensor of the cpu backend. */
 export const cpuValues = (backend: KernelBackend, t: TensorInfo) => (backend as unknown as CpuBackend).data.get(t.dataId).values;
