@@ -77,6 +77,49 @@ describe.each(backendsForTest())('KvCache on %s', (backend) => {
     expect(() => cache.rollback(state, 0, 7)).toThrow(/needs positions from 4 on, but the ring of 4 keeps 6\.\.9/);
   });
 
+  it('a ring with slack takes back as much as it says, and no more', async () => {
+    for (const slack of [0, 1, 4]) {
+      const cache = new KvCache({ numKvHeads: 1, headDim: 2, windowLeft: 3, slack, initialCapacity: 2, growth: 1.5 });
+      let state = cache.init(2);
+      state = cache.append(state, marked([0, 1], [0, 0], 21), marked([0, 1], [0, 0], 21), { counts: [21, 2] });
+      expect(state.k.shape[1]).toBe(4 + slack);
+      const query = (row: number) => {
+        const { start, count } = cache.visible(state, row);
+        const at = cache.keyPositions(state).subarray(row * (4 + slack), (row + 1) * (4 + slack));
+        return Array.from({ length: count }, (_, i) => at[(start + i) % (4 + slack)]!).sort((a, b) => a - b);
+      };
+      expect(query(0)).toEqual([17, 18, 19, 20]);
+      expect(query(1)).toEqual([0, 1]);
+      // Back in two parts: the second must not believe in positions that only the first one's end made room for.
+      state = cache.rollback(state, 0, 21 - Math.ceil(slack / 2));
+      state = cache.rollback(state, 0, 20 - slack);
+      expect(() => cache.rollback(state, 0, 19 - slack)).toThrow(/but the ring of/);
+      state = cache.append(state, marked([0], [20 - slack], 1), marked([0], [20 - slack], 1), { rows: [0] });
+      expect(query(0)).toEqual([17, 18, 19, 20].map((p) => p - slack));
+      await expectHolds(cache, state);
+    }
+    expect(() => new KvCache({ numKvHeads: 1, headDim: 2, slack: -1 })).toThrow(/slack: expected a whole number of slots, got -1/);
+    expect(() => new KvCache({ numKvHeads: 1, headDim: 2, growth: 1 })).toThrow(/growth: expected a number above 1, got 1/);
+  });
+
+  it('decode attention goes round the end of a ring', async () => {
+    const [q, k, v] = [tf.randomNormal<tf.Rank.R3>([3, 4, 5], 0, 1, 'float32', 1), tf.randomNormal<tf.Rank.R4>([3, 7, 2, 5], 0, 1, 'float32', 2), tf.randomNormal<tf.Rank.R4>([3, 7, 2, 3], 0, 1, 'float32', 3)];
+    const [starts, counts] = [[5, 0, 6], [4, 7, 1]];
+    for (const policy of ['auto', 'portable'] as const) {
+      setKernelPolicy(policy);
+      const y = decodeAttention(q, { k, v, starts, counts });
+      for (let b = 0; b < 3; b++) {
+        const slots = Array.from({ length: counts[b]! }, (_, i) => (starts[b]! + i) % 7);
+        const part = (t: tf.Tensor4D) => tf.gather(tf.slice(t, [b, 0, 0, 0], [1, 7, 2, t.shape[3]]), tf.tensor1d(slots, 'int32'), 1);
+        const alone = attention(tf.reshape(tf.slice(q, [b, 0, 0], [1, 4, 5]), [1, 1, 4, 5]), { k: part(k), v: part(v) });
+        await expectClose(tf.slice(y, [b, 0, 0], [1, 4, 3]), tf.reshape(alone.y, [1, 4, 3]), { atol: 1e-5 });
+      }
+    }
+    setKernelPolicy('auto');
+    expect(() => decodeAttention(q, { k, v, starts: [0, 7, 0], counts })).toThrow(/starts: expected 0\.\.6/);
+    expect(() => decodeAttention(q, { k, v, starts: [0], counts })).toThrow(/with 1 starts/);
+  });
+
   it('decode attention reads each row up to its own length', async () => {
     const [q, k, v] = [tf.randomNormal<tf.Rank.R3>([2, 6, 5], 0, 1, 'float32', 1), tf.randomNormal<tf.Rank.R4>([3, 11, 2, 5], 0, 1, 'float32', 2), tf.randomNormal<tf.Rank.R4>([3, 11, 2, 3], 0, 1, 'float32', 3)];
     const rows = [0, 2];

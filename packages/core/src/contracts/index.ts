@@ -38,6 +38,11 @@ export interface SequenceModel<S = any> extends HasParameters {
   /** The next position of these rows begins a new document: nothing from before it is seen any more. Consumes the state like `step`. */
   startDocument(state: S, rows: readonly number[]): S;
   /**
+   * Models whose states keep positions apart (key/value caches): takes back the last `steps[i]` positions of `rows[i]`, e.g. refused drafts.
+   * Recurrent models have none: take snapshots with `cloneState`. What `remember` gave stays. Consumes the state like `step`.
+   */
+  rollback?(state: S, rows: readonly number[], steps: readonly number[]): S;
+  /**
    * Decoders whose layers attend to the main network's outputs: takes what `rows` may see from the coming position on. In `forward` and
    * `prefill` the same comes as `ctx.memory`.
    * @param chunks (F, Dg), one for each entry of `rows`.

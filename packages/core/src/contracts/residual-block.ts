@@ -37,6 +37,8 @@ export interface ResidualBlock<S = any> extends HasParameters {
   step(pair: ResidualPair<tf.Tensor2D>, state: S, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: S };
   /** As in `SequenceModel`: the next position of these rows begins a new document. */
   startDocument(state: S, rows: readonly number[]): S;
+  /** Blocks whose past can be shortened, as in `SequenceModel`. */
+  rollback?(state: S, rows: readonly number[], steps: readonly number[]): S;
   /** Blocks that attend to the main network's outputs, as in `SequenceModel`. */
   remember?(chunks: tf.Tensor2D, state: S, rows: readonly number[]): S;
 }

@@ -38,6 +38,8 @@ export class ResidualStack extends Module implements SequenceModel<ResidualStack
   /** How often the stack adds to its residual stream; initialisations depend on it. */
   readonly additions: number;
 
+  /** Where all blocks have it. */
+  readonly rollback?: (state: ResidualStackState, rows: readonly number[], steps: readonly number[]) => ResidualStackState;
   readonly remember?: (chunks: tf.Tensor2D, state: ResidualStackState, rows: readonly number[]) => ResidualStackState;
 
   constructor(blocks: readonly ResidualBlock[], options: ResidualStackOptions = {}) {
@@ -51,6 +53,7 @@ export class ResidualStack extends Module implements SequenceModel<ResidualStack
     this.eps = options.eps ?? 1e-5;
     this.blocks = blocks.map((b, i) => this.addModule(typeof layers === 'string' ? `${layers}.${i}` : layers[i]!, b));
     if (norm) this.normWeight = this.addParameter(`${norm}.weight`, tf.ones([this.dModel]));
+    if (blocks.every((b) => b.rollback)) this.rollback = (state, rows, steps) => this.each(state, (block, s) => block.rollback!(s, rows, steps));
     if (blocks.some((b) => b.remember)) {
       this.remember = (chunks, state, rows) => this.each(state, (block, s) => (block.remember ? block.remember(chunks, s, rows) : s));
     }

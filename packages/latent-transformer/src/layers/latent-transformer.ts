@@ -95,7 +95,7 @@ export class LatentTransformer extends Module implements SequenceModel<ResidualS
    * @throws DataError when a window's ring no longer holds what is needed: `cacheSlack` + 1 positions can always be taken back.
    */
   rollback(state: ResidualStackState, rows: readonly number[], steps: readonly number[]): ResidualStackState {
-    return { layers: this.blocks.map((b, i) => b.rollback(state.layers[i] as never, rows, steps)) };
+    return this.stack.rollback!(state, rows, steps);
   }
 
   /** Runs what consumes a state outside of any `tidy`, on the projected input. */

@@ -3,6 +3,7 @@ import { setKernelPolicy } from '@bytelm/core';
 import { backendsForTest, expectClose, expectNoLeak, loadCase, toTensor, useBackend } from '@bytelm/core/testing';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RotaryEmbedding, rotaryFrequencies } from '../rotary-embedding.js';
+import { parseRotaryScaling } from '../rotary-scaling.js';
 import { applyRotary } from './rotary.js';
 
 const CASES = ['rope_half', 'rope_half_partial', 'rope_interleaved', 'rope_interleaved_pos'];
@@ -61,5 +62,39 @@ describe('rotary', () => {
       else if (wave > 8192) expect(f).toBeCloseTo(plain[i]! / 8, 15);
       else expect(f > plain[i]! / 8 && f < plain[i]!).toBe(true);
     });
+  });
+
+  it('YaRN keeps fast pairs, stretches slow ones and multiplies the tables', async () => {
+    const config = { rotaryDim: 128, theta: 500000 };
+    const scaling = { type: 'yarn', factor: 8, originalMaxPositions: 8192 } as const;
+    const plain = rotaryFrequencies(config);
+    const yarn = rotaryFrequencies({ ...config, scaling });
+    yarn.forEach((f, i) => {
+      const turns = (8192 * plain[i]!) / (2 * Math.PI);
+      // The ends are rounded outwards to whole pairs.
+      if (turns > 32 * 1.3) expect(f).toBe(plain[i]);
+      else if (turns < 1 / 1.3) expect(f).toBeCloseTo(plain[i]! / 8, 15);
+      else expect(f >= plain[i]! / 8 && f <= plain[i]!).toBe(true);
+    });
+    expect([...yarn].some((f, i) => f > 1.01 * (plain[i]! / 8) && f < 0.99 * plain[i]!)).toBe(true);
+    const rope = new RotaryEmbedding({ ...config, scaling });
+    const half = new RotaryEmbedding({ ...config, scaling: { ...scaling, attentionFactor: 0.5 } });
+    expect((await rope.tables(1).cos.data())[0]).toBeCloseTo(0.1 * Math.log(8) + 1, 6);
+    expect((await half.tables(1).cos.data())[0]).toBe(0.5);
+    rope.dispose();
+    half.dispose();
+  });
+
+  it('reads scalings as published', () => {
+    expect(parseRotaryScaling(null)).toBeUndefined();
+    expect(parseRotaryScaling({ rope_type: 'default', rope_theta: 1e4 })).toBeUndefined();
+    expect(parseRotaryScaling({ type: 'linear', factor: 2 })).toEqual({ type: 'linear', factor: 2 });
+    expect(parseRotaryScaling({ rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 })).toEqual({
+      type: 'llama3', factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 8192,
+    });
+    expect(parseRotaryScaling({ rope_type: 'yarn', factor: 8, attention_factor: null }, 4096)).toEqual({ type: 'yarn', factor: 8, originalMaxPositions: 4096 });
+    expect(() => parseRotaryScaling({ rope_type: 'longrope', factor: 8 })).toThrow(/expected 'default', 'linear', 'llama3' or 'yarn', got "longrope"/);
+    expect(() => parseRotaryScaling({ rope_type: 'yarn' })).toThrow(/factor: expected a positive number, got undefined; originalMaxPositions/);
+    expect(() => new RotaryEmbedding({ rotaryDim: 8, scaling: { type: 'llama3', factor: 8, lowFreqFactor: 4, highFreqFactor: 4, originalMaxPositions: 1 } })).toThrow(/highFreqFactor 4 is not above/);
   });
 });
