@@ -19,16 +19,6 @@ export const PUBLISHED = {
 
 export const DEFAULT_PATCHING: PatchingConfig = { mode: 'entropy', threshold: PUBLISHED.threshold, addThreshold: null, monotonic: false, maxPatchLength: null, patchSize: 4.5 };
 
-/**
- * Hidden width of the gated MLP as the original computes it: 8/3 of the width, times `multiplier` if there is one, rounded up.
- * @example ffnWidth(1024, 256) // 2816
- */
-export function ffnWidth(dModel: number, multipleOf: number, multiplier?: number | null): number {
-  const plain = Math.trunc((8 * dModel) / 3);
-  const wanted = multiplier ? Math.trunc(multiplier * plain) : plain;
-  return Math.ceil(wanted / multipleOf) * multipleOf;
-}
-
 /** Contradictions between values that each are fine. */
 export function contradictions(config: BLTConfig): string[] {
   const { crossAttention: cross, encoder, decoder, global, patching, hash, entropyModel } = config;
@@ -36,6 +26,9 @@ export function contradictions(config: BLTConfig): string[] {
   if (encoder.dModel !== decoder.dModel) problems.push(`the decoder's width ${decoder.dModel} must be the encoder's, ${encoder.dModel}: it starts from the encoder's output`);
   for (const [which, heads, d] of [['encoder', cross.encoderHeads, encoder.dModel], ['decoder', cross.decoderHeads, decoder.dModel]] as const) {
     if (d % heads) problems.push(`${which}: ${heads} cross-attention heads do not divide the width ${d}`);
+  }
+  if (cross.encoderWindow !== null || cross.decoderWindow !== null) {
+    problems.push(`cross-attention over ${cross.encoderWindow ?? 1} and ${cross.decoderWindow ?? 1} patches: only the own patch is supported, as in every release`);
   }
   if (global.window !== null) problems.push(`the main network sees all patches, a window of ${global.window} is not supported`);
   if (new Set(hash.sizes).size !== hash.sizes.length) problems.push(`hash n-gram sizes ${hash.sizes.join(', ')}: each at most once`);

@@ -1,6 +1,6 @@
 export { parseBLTConfig, parseEntropyConfig, resolveBLTConfig } from './parse.js';
 export { writeBLTConfig, writeEntropyConfig, type WrittenConfig } from './write.js';
-export { DEFAULT_PATCHING, ffnWidth } from './defaults.js';
+export { DEFAULT_PATCHING } from './defaults.js';
 export type {
   BLTConfig,
   ConfigFormat,

@@ -1,5 +1,6 @@
 // The original's files: {"args": …} of Hugging Face repositories, and params.json ({"model"?, "entropy_model"?, "data"?}) beside consolidated.pth.
-import { DEFAULT_PATCHING, ffnWidth, PUBLISHED } from './defaults.js';
+import { feedForwardWidth } from '@bytelm/latent-transformer';
+import { DEFAULT_PATCHING, PUBLISHED } from './defaults.js';
 import { KeyReader, type Findings, type Json } from './key-reader.js';
 import type { BLTConfig, EntropyModelConfig, InitStdFactor, PatchingConfig, StackConfig } from './types.js';
 
@@ -30,7 +31,7 @@ export function readOriginal(raw: Json, params: Json | undefined, findings: Find
       numLayers: args.number(`n_layers_${part}`),
       numHeads,
       numKvHeads: args.nullable(kv, { or: null }) ?? numHeads,
-      dIntermediate: ffnWidth(dModel, shared.multipleOf, shared.multiplier),
+      dIntermediate: feedForwardWidth(dModel, shared),
       theta: shared.theta,
       normEps: shared.normEps,
       window: null,
@@ -99,7 +100,7 @@ function readEntropyArgs(args: KeyReader, fixedTheta: number | null): EntropyMod
     numLayers: args.number('n_layers'),
     numHeads,
     numKvHeads: args.nullable('n_kv_heads', { or: null }) ?? numHeads,
-    dIntermediate: ffnWidth(dModel, multipleOf, multiplier),
+    dIntermediate: feedForwardWidth(dModel, { multipleOf, multiplier }),
     theta,
     normEps,
     // Checkpoint: a file without a window was trained with 512.

@@ -1,5 +1,6 @@
 // config.json of transformers: model_type `blt` with four sub-configurations; of older files some keys lie a level higher or lower.
-import { DEFAULT_PATCHING, ffnWidth, PUBLISHED } from './defaults.js';
+import { feedForwardWidth } from '@bytelm/latent-transformer';
+import { DEFAULT_PATCHING, PUBLISHED } from './defaults.js';
 import { KeyReader, type Findings, type Json } from './key-reader.js';
 import type { BLTConfig, EntropyModelConfig, InitStdFactor, PatchingMode, StackConfig } from './types.js';
 
@@ -100,7 +101,7 @@ function readStack(own: KeyReader, d: StackDefaults, top: KeyReader): StackConfi
     numHeads,
     numKvHeads: own.nullable('num_key_value_heads', { or: null }) ?? numHeads,
     // A file without it has the original's rounding in its tensors, which decide in the end (`withFfnOf`).
-    dIntermediate: own.nullable('intermediate_size', { or: null }) ?? ffnWidth(dModel, PUBLISHED.multipleOf),
+    dIntermediate: own.nullable('intermediate_size', { or: null }) ?? feedForwardWidth(dModel, { multipleOf: PUBLISHED.multipleOf }),
     theta: theta(own, d.theta),
     normEps: eps(own) ?? eps(top) ?? PUBLISHED.normEps,
     window: own.nullable('sliding_window', { or: d.window }),

@@ -1,5 +1,6 @@
 import { ConfigError } from '@bytelm/core';
-import { ffnWidth, PUBLISHED } from './defaults.js';
+import { feedForwardWidth } from '@bytelm/latent-transformer';
+import { PUBLISHED } from './defaults.js';
 import { isObject, type Json } from './key-reader.js';
 import type { BLTConfig, ConfigFormat, EntropyModelConfig, ParsedConfig, StackConfig } from './types.js';
 
@@ -173,7 +174,7 @@ const local = (model_type: string, s: StackConfig, config: BLTConfig): Json => (
 function ffnRule(format: string, stacks: readonly StackConfig[]): { multipleOf: number; multiplier: number | null } {
   for (const multiplier of [null, 1, ...stacks.flatMap(({ dModel, dIntermediate }) => { const plain = Math.trunc((8 * dModel) / 3); return [dIntermediate / plain, (dIntermediate + 0.5) / plain]; })]) {
     for (const multipleOf of [256, 128, 64, 32, 16, 8, 4, 2, 1]) {
-      if (stacks.every((s) => ffnWidth(s.dModel, multipleOf, multiplier) === s.dIntermediate)) return { multipleOf, multiplier };
+      if (stacks.every((s) => feedForwardWidth(s.dModel, { multipleOf, multiplier }) === s.dIntermediate)) return { multipleOf, multiplier };
     }
   }
   const widths = stacks.map((s) => `${s.dIntermediate} at width ${s.dModel}`).join(', ');
