@@ -1,10 +1,9 @@
 import { Option, type Command } from 'commander';
 import { BYTE_VOCABULARIES, ConfigError } from '@bytelm/core';
-import { ByteWindows } from '@bytelm/core/train';
 import { numberList, real } from '@bytelm/example-shared/cli';
 import { addTrainCommand, type TrainOptions, type TrainParts, type TrainStart } from '@bytelm/example-shared/commands';
 import { readConfigFile } from '@bytelm/example-shared/model';
-import { openText, type OpenBatches, type TrainJob } from '@bytelm/example-shared/train';
+import { openWindows, type TrainJob } from '@bytelm/example-shared/train';
 import { findHNet, loadModel, saveConfig, saveModel, type HNetSource } from '../checkpoint.js';
 import { resolveHNetConfig, type HNetConfig } from '../config.js';
 import { HNET_PRESETS } from '../presets.js';
@@ -99,25 +98,12 @@ async function jobOf(source: HNetSource, settings: TrainSettings): Promise<Train
   return {
     model,
     vocabulary: BYTE_VOCABULARIES.hnet,
-    open: () => openWindows(settings),
+    open: () => openWindows(settings, BYTE_VOCABULARIES.hnet),
     optimizer: () => hnetOptimizer(model, config, settings),
     saveConfig: (folder) => saveConfig(folder, config),
     save: (folder) => saveModel(folder, model, config),
     dispose: () => model.dispose(),
   };
-}
-
-/** Windows of equal length, each behind a BOS. */
-async function openWindows(settings: TrainSettings): Promise<OpenBatches> {
-  const { train, valid, ranges } = await openText(settings);
-  const { length, batch, seed } = settings;
-  try {
-    const batches = new ByteWindows(train, { length, batch, seed, bos: BYTE_VOCABULARIES.hnet.bos });
-    return { batches, valid, ranges, close: () => train.close() };
-  } catch (e) {
-    await train.close();
-    throw e;
-  }
 }
 
 function multipliers(text: string | undefined, config: HNetConfig, ratioTargets: readonly number[]): number[] {

@@ -39,7 +39,7 @@ export interface TrainParts<S extends RunSettings, O extends TrainOptions> {
   command?: string;
   description: string;
   examples: string;
-  defaults: Partial<S> & typeof RUN_DEFAULTS;
+  defaults: Partial<S> & Pick<RunSettings, keyof typeof RUN_DEFAULTS>;
   /** Settings of the model besides those with a default, to be replaced when given again. */
   settingKeys?: readonly (keyof S & keyof O)[];
   /** Adds `--preset`, `--config`, `--init` and what else the models have. */

@@ -1,3 +1,4 @@
+export { byteIds, openWindows } from './byte-ids.js';
 export { openText, readBytes, type OpenBatches, type OpenText, type TextRanges } from './open-data.js';
 export { RUN_DEFAULTS, checkRunSettings, scheduleOf, type RunSettings } from './run-settings.js';
 export { splitParts } from './split-parts.js';

@@ -7,6 +7,7 @@ export { cosine, linearWarmup, wsd, type DecayShape, type ScheduleOptions } from
 export { bytesInMemory, openByteFiles, type ByteStore, type ByteStoreOptions } from './byte-store.js';
 export { listFiles, type ListFilesOptions } from './list-files.js';
 export { ByteWindows, type ByteWindowsOptions } from './byte-windows.js';
+export { Permutation } from './permutation.js';
 export { packDocuments, type PackOptions } from './pack-documents.js';
 export { trainLoop, type StepEvent, type TrainEvent, type TrainLoopOptions } from './train-loop.js';
 export { listCheckpoints, loadCheckpoint, saveCheckpoint, type SaveCheckpointOptions, type TrainState } from './checkpoint.js';
