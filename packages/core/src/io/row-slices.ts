@@ -49,7 +49,7 @@ export function withRowSlices(source: TensorSource, slices: ReadonlyMap<string, 
     has: (name) => slices.has(name) || (source.has(name) && !cut.has(name)),
     info,
     read: read as TensorSource['read'],
-    ...(readRows && { readRows: (name, first, count) => readRows.call(source, ...at(name, first), count) }),
+    ...(readRows && { readRows: async (name, first, count) => readRows.call(source, ...at(name, first), count) }),
     ...(readRowsSync && { readRowsSync: (name, first, count) => readRowsSync.call(source, ...at(name, first), count) }),
     close: () => source.close(),
   };

@@ -49,7 +49,7 @@ export async function openShards(index: string | URL, open: (shard: string) => P
     has: (name) => Object.hasOwn(map, name),
     info: (name) => at(name).info(name),
     read: (name: string, readOptions?: ReadOptions) => at(name).read(name, readOptions ?? {}) as Promise<HostTensor>,
-    ...(all((s) => s.readRows) && { readRows: (name, first, count) => at(name).readRows!(name, first, count) }),
+    ...(all((s) => s.readRows) && { readRows: async (name, first, count) => at(name).readRows!(name, first, count) }),
     ...(all((s) => s.readRowsSync) && { readRowsSync: (name, first, count) => at(name).readRowsSync!(name, first, count) }),
     close,
   };
