@@ -8,7 +8,7 @@ function f(p: usize, i: i32): usize {
 }
 
 /** Softmax of n scores in place. */
-function softmaxRow(s: usize, n: i32, scale: f32): void {
+export function softmaxRow(s: usize, n: i32, scale: f32): void {
   const scale4 = f32x4.splat(scale);
   const body = n & ~3;
   let top4 = f32x4.splat(-1e30);

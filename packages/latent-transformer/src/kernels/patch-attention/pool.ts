@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { defineOp, gatherRows, segmentPool, type OpInputs } from '@bytelm/core';
+import { cpuKernel, defineOp, gatherRows, segmentPool, type OpInputs } from '@bytelm/core';
+import { poolAttentionGradLoops, poolAttentionLoops } from './loops.js';
 import { alongSlots, withoutSlots, type PatchAttentionAttrs, type PatchAttentionInput } from './shapes.js';
+import { poolAttentionGradWasm, poolAttentionWasm } from './wasm.js';
 
 type Sizes = { B: number; L: number; M: number; S: number; H: number; D: number; Dv: number };
 
@@ -62,6 +64,7 @@ export const poolAttentionGradOp = defineOp<PatchAttentionInput | 'dy', PatchAtt
   name: 'PoolAttentionGrad',
   inputs: ['q', 'k', 'v', 'ids', 'dy'],
   portable: poolAttentionGradPortable,
+  kernels: { cpu: cpuKernel(poolAttentionGradLoops), wasm: poolAttentionGradWasm },
 });
 
 /** q (B, M, S, H, D); k, v (B, L, H, D); ids (B, L): the S slots of a patch attend to its own bytes. */
@@ -69,6 +72,7 @@ export const poolAttentionOp = defineOp<PatchAttentionInput, PatchAttentionAttrs
   name: 'PoolAttention',
   inputs: ['q', 'k', 'v', 'ids'],
   portable: poolAttentionPortable,
+  kernels: { cpu: cpuKernel(poolAttentionLoops), wasm: poolAttentionWasm },
   gradient: ({ dys: [dy], inputs, attrs }) => {
     const [q, k, v] = poolAttentionGradOp({ ...inputs, dy }, attrs);
     return { q, k, v };

@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { defineOp, gatherRows, segmentPool, type OpInputs } from '@bytelm/core';
+import { cpuKernel, defineOp, gatherRows, segmentPool, type OpInputs } from '@bytelm/core';
+import { slotAttentionGradLoops, slotAttentionLoops } from './loops.js';
 import { alongSlots, withoutSlots, type PatchAttentionAttrs, type PatchAttentionInput } from './shapes.js';
+import { slotAttentionGradWasm, slotAttentionWasm } from './wasm.js';
 
 type Sizes = { B: number; L: number; M: number; S: number; H: number; D: number; Dv: number };
 
@@ -53,6 +55,7 @@ export const slotAttentionGradOp = defineOp<PatchAttentionInput | 'dy', PatchAtt
   name: 'SlotAttentionGrad',
   inputs: ['q', 'k', 'v', 'ids', 'dy'],
   portable: slotAttentionGradPortable,
+  kernels: { cpu: cpuKernel(slotAttentionGradLoops), wasm: slotAttentionGradWasm },
 });
 
 /** q (B, L, H, D); k, v (B, M, S, H, D); ids (B, L): every byte attends to the S slots of one patch. */
@@ -60,6 +63,7 @@ export const slotAttentionOp = defineOp<PatchAttentionInput, PatchAttentionAttrs
   name: 'SlotAttention',
   inputs: ['q', 'k', 'v', 'ids'],
   portable: slotAttentionPortable,
+  kernels: { cpu: cpuKernel(slotAttentionLoops), wasm: slotAttentionWasm },
   gradient: ({ dys: [dy], inputs, attrs }) => {
     const [q, k, v] = slotAttentionGradOp({ ...inputs, dy }, attrs);
     return { q, k, v };
