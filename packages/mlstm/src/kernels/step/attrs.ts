@@ -1,0 +1,40 @@
+import type { ResolvedMLSTMConfig } from '../../config.js';
+
+/**
+ * `hidden` (R, D); states of all rows; the parameters by their role. `norm` is the block's first, `residual` what it adds; `norm2` and the three
+ * after it are the block's second half.
+ */
+export type StepInput =
+  | 'hidden'
+  | 'residual'
+  | 'norm'
+  | 'C'
+  | 'n'
+  | 'm'
+  | 'q'
+  | 'k'
+  | 'v'
+  | 'outputGate'
+  | 'inputGate'
+  | 'inputBias'
+  | 'forgetGate'
+  | 'forgetBias'
+  | 'headNorm'
+  | 'outProj'
+  | 'norm2'
+  | 'gateProj'
+  | 'upProj'
+  | 'downProj';
+
+export const STEP_INPUTS: readonly StepInput[] = [
+  'hidden', 'residual', 'norm', 'C', 'n', 'm', 'q', 'k', 'v', 'outputGate', 'inputGate', 'inputBias', 'forgetGate', 'forgetBias', 'headNorm', 'outProj',
+  'norm2', 'gateProj', 'upProj', 'downProj',
+];
+
+export interface StepAttrs {
+  config: ResolvedMLSTMConfig;
+  /** Of the block's own norms. */
+  normEps: number;
+  /** Rows of the states that take part; default all. */
+  rows?: readonly number[] | undefined;
+}
