@@ -5,12 +5,16 @@ export { patchLengths, patchStarts, segmentationFromLengths, segmentationFromSta
 export { nextByteEntropy } from './entropy/next-byte-entropy.js';
 export { entropies, type EntropiesOptions } from './entropy/entropies.js';
 export { startsFromEntropy, type EntropyRule, type StartsOptions } from './entropy/entropy-rule.js';
+export { calibrateThreshold, type CalibrateOptions, type Calibration } from './entropy/calibrate.js';
 // patchers
 export { RulePatcher, type PatcherOptions, type PatcherState, type PatcherStep } from './patchers/patcher.js';
 export { EntropyPatcher, type EntropyPatcherOptions, type EntropyPatcherState } from './patchers/entropy-patcher.js';
 export { SpacePatcher, type SpacePatcherState } from './patchers/space-patcher.js';
 export { StridedPatcher } from './patchers/strided-patcher.js';
 export { DelimiterPatcher } from './patchers/delimiter-patcher.js';
+export { BpePatcher, type BpePatcherOptions } from './patchers/bpe-patcher.js';
+export { BpeStream } from './patchers/bpe-stream.js';
+export { openSubwordTokenizer, type SubwordTokenizer } from './patchers/subword-tokenizer.js';
 // hash n-grams
 export { hashNgramIds, hashNgramIdsOnHost, rawNgramHashes, type HashNgramCallOptions } from './hash/hash-ngrams.js';
 export { HASH_PRIMES } from './hash/primes.js';

@@ -73,6 +73,6 @@ function checkedSum(lengths: ArrayLike<number>, row: number): number {
 }
 
 function wrongSum(row: number, sum: number, length: number): DataError {
-  const hint = sum === length ? 'these count the ids only; with the next-token convention the last length covers the id to come, too' : 'do the lengths belong to these rows?';
-  return new DataError(`[segmentationFromLengths] row ${row}: expected lengths that sum to ${length} ids + 1 = ${length + 1}, got ${sum}. Hint: ${hint}.`);
+  const hint = sum === length ? 'these count the ids only; with the next-token convention the last length covers the id to come, too.' : 'do the lengths belong to these rows?';
+  return new DataError(`[segmentationFromLengths] row ${row}: expected lengths that sum to ${length} ids + 1 = ${length + 1}, got ${sum}. Hint: ${hint}`);
 }
