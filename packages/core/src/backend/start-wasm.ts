@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { KernelBackend } from '@tensorflow/tfjs-core';
+import { alignTensors } from '../op/wasm-kernel.js';
 import { hasRelaxedSimd, requestRelaxedSimd } from '../op/relaxed-simd.js';
 import { firstLine, isNode, nodeRequire } from './environment.js';
 import { type BackendOptions, type StartedBackend, StartFailure } from './info.js';
@@ -22,6 +24,7 @@ export async function startWasm({ wasmPaths }: BackendOptions): Promise<StartedB
     }
   }
   shareIdentity();
+  alignTensors(tf.findBackend('wasm') as KernelBackend);
   requestRelaxedSimd();
   const env = tf.env();
   const features = [

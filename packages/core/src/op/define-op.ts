@@ -90,6 +90,8 @@ export function defineOp<N extends string, A extends object>(spec: OpSpec<N, A>)
       register(kernelName, spec);
       registered = true;
     }
+    const direct = runDirectly(spec, inputs, attrs);
+    if (direct) return direct;
     const names: N[] = [];
     const list: tf.Tensor[] = [];
     for (const n of spec.inputs) {
@@ -104,6 +106,20 @@ export function defineOp<N extends string, A extends object>(spec: OpSpec<N, A>)
     return Array.isArray(out) ? out : [out];
   };
   return Object.assign(op, { spec });
+}
+
+/**
+ * The active backend's own kernel without tfjs' engine around it, where no gradient is recorded: the engine adds about a third to a call
+ * on small tensors, which is what decoding a byte is made of. Scopes (`tf.tidy`) see the outputs all the same. `undefined`: take the way through the engine.
+ */
+function runDirectly<N extends string, A extends object>(spec: OpSpec<N, A>, inputs: OpInputs<N>, attrs: A): tf.Tensor[] | undefined {
+  const engine = tf.engine();
+  const fast = spec.kernels?.[engine.backendName as BackendName];
+  if (!fast || policy !== 'auto' || engine.state.gradientDepth > 0 || engine.state.profiling) return undefined;
+  const given: { [K in N]?: TensorInfo } = {};
+  for (const n of spec.inputs) if (inputs[n]) given[n] = inputs[n];
+  const out = fast({ inputs: given, attrs, backend: engine.backend });
+  return out?.map((info) => (info instanceof tf.Tensor ? info : engine.makeTensorFromTensorInfo(info)));
 }
 
 function register<N extends string, A extends object>(kernelName: string, spec: OpSpec<N, A>): void {
