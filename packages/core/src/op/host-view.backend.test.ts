@@ -27,7 +27,9 @@ describe.each(backendsForTest())('tensors on the host, %s', (backend) => {
 
   it('makes tensors that scopes free', async () => {
     await expectNoLeak(() => {
-      tf.tidy(() => hostTensor([3], (v) => v.fill(1)));
+      tf.tidy(() => {
+        hostTensor([3], (v) => v.fill(1));
+      });
     });
   });
 

@@ -85,6 +85,8 @@ export function alignTensors(backend: KernelBackend): void {
   const { wasm } = backend as unknown as WasmBackend;
   if (aligned.has(wasm)) return;
   aligned.add(wasm);
+  // Emscripten's entry points replace themselves at their first call.
+  wasm._free(wasm._malloc(8));
   const { _malloc: malloc, _free: free } = wasm;
   /** What the allocator gave, by what we handed out. */
   const given = new Map<number, number>();
