@@ -125,7 +125,7 @@ describe('byteRows', () => {
     expect(r.patches).toBe(4);
     expect([...r.lengths]).toEqual([4, 2]);
     expect([...r.patchLengths]).toEqual([1, 2, 1, 0, 1, 1, 0, 0]);
-    expect([...r.ids.slice(6)]).toEqual([1, 81, 0, 0, 0, 0]);
+    expect([...r.ids.slice(6)]).toEqual([1, 114, 0, 0, 0, 0]);
     expect([...r.teacherIds]).toEqual([337, 256, 68, 338, 337, 77, 338, 338]);
     expect([...r.patchIds.slice(0, 6)]).toEqual([0, 1, 1, 2, 4, 4]);
   });

@@ -142,3 +142,29 @@ export function fusedLabels({ batch, length, labels, boundaryLabels, student }: 
     }
   return out;
 }
+
+/** (B*P) position of the last byte of each patch, −1 for patches a row does not have. */
+export function patchEnds({ batch, patches, patchLengths }: Pick<ByteRows, 'batch' | 'patches' | 'patchLengths'>): Int32Array {
+  const out = new Int32Array(batch * patches).fill(-1);
+  for (let b = 0; b < batch; b++)
+    for (let p = 0, end = 0; p < patches; p++) {
+      const n = patchLengths[b * patches + p]!;
+      if (n) out[b * patches + p] = (end += n) - 1;
+    }
+  return out;
+}
+
+/**
+ * (B*P) which true patch the j-th boundary byte of a row ends, −1 beyond the last. Where a boundary was left out (before a document end), the
+ * student has fewer patches than the teacher, and teacher rows are gathered by these indices.
+ * @param boundaryMask (B*n) default the labels'.
+ */
+export function patchesAtBoundaries({ batch, length, patches, patchIds, boundaryLabels }: Pick<ByteRows, 'batch' | 'length' | 'patches' | 'patchIds' | 'boundaryLabels'>, boundaryMask: ArrayLike<number> = boundaryLabels): Int32Array {
+  const out = new Int32Array(batch * patches).fill(-1);
+  for (let b = 0; b < batch; b++)
+    for (let t = 0, j = 0; t < length && j < patches; t++) {
+      const i = b * length + t;
+      if (boundaryMask[i] && patchIds[i]! < patches) out[b * patches + j++] = patchIds[i]!;
+    }
+  return out;
+}
