@@ -32,6 +32,8 @@ export interface HNetOptions {
   padChunksTo?: number | undefined;
   /** Send gradients to the routers through the confidence gate too. Default true; false is the paper's ablation. */
   straightThrough?: boolean | undefined;
+  /** Ids that end a document, e.g. [255]: nothing after one sees anything before it. Default: none. */
+  documentEnds?: readonly number[] | undefined;
 }
 
 /** Where published checkpoints keep a stage's parts. */
@@ -45,7 +47,7 @@ export function createHNet(rawConfig: HNetConfig, options: HNetOptions = {}): Se
   const size = { vocabSize: config.vocab_size, dModel: config.d_model[0]! };
   const embed = new Embedding({ ...size, initStd: 1 }, rng?.fork('embeddings'));
   const head = new LinearHead({ ...size, initStd: INIT_STD, ...(config.tie_embeddings && { tiedTo: embed }) }, rng?.fork('lm_head'));
-  const shared = { names: MODEL_NAMES, ...(ratioTargets?.length && { auxiliaryLoss: ratioLosses(ratioTargets, ratioLossWeight) }) };
+  const shared = { names: MODEL_NAMES, documentEnds: options.documentEnds, ...(ratioTargets?.length && { auxiliaryLoss: ratioLosses(ratioTargets, ratioLossWeight) }) };
   const { arch_layout: layout } = config;
   if (layout.length === 1) return new SequenceLM({ embed, head, backbone: innermost(layout, 0, 0, config, options) }, shared);
   return new HierarchicalLM({ embed, head, ...stageParts(layout, 0, 0, config, options) }, { ...shared, stageNames: STAGE_NAMES });

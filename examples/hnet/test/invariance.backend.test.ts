@@ -62,6 +62,30 @@ describe.each(backendsForTest())('models on %s', (backend) => {
       model.dispose();
     });
 
+    it('a document that ends while decoding = documents by themselves', async () => {
+      const END = 255;
+      const model = tinyModel(kind, 1, { documentEnds: [END] });
+      const [a, b, c] = textIds([13, 9, 12]) as [Int32Array, Int32Array, Int32Array];
+      const row = Int32Array.of(...a, END, ...b, END, ...c);
+      const alone = await Promise.all([[...a, END], [...b, END], [...c]].map(async (ids) => (await logitsOfEach(model, [Int32Array.from(ids)]))[0]!));
+      const want = Float32Array.from(alone.flatMap((x) => [...x]));
+      const [together] = await logitsOfEach(model, [row]);
+      expect(largestDifference(together!, want), 'one pass').toBeLessThan(BOUND);
+      // The first piece ends on the end of a document: the state has to remember it.
+      const piece = row.slice(0, 14);
+      const read = await model.prefill(piece, model.initState(1), new SequenceContext(1, 14, { ids: piece }));
+      let { state } = read;
+      read.logits.dispose();
+      for (let t = 14; t < row.length; t++) {
+        const out = await model.step(row.subarray(t, t + 1), state);
+        state = out.state;
+        expect(largestDifference((await out.logits.data()) as Float32Array, want.subarray(t * V, (t + 1) * V)), `step ${t}`).toBeLessThan(BOUND);
+        out.logits.dispose();
+      }
+      disposeState(state);
+      model.dispose();
+    });
+
     it('prefill in pieces on top of a state = prefill at once; a clone is a snapshot', async () => {
       const model = tinyModel(kind);
       const [ids] = textIds([45]);
