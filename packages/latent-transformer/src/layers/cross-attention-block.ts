@@ -13,6 +13,8 @@ import {
   type Segmentation,
   type SequenceContext,
 } from '@bytelm/core';
+import { inPlaceHeap } from '../kernels/cache-rows.js';
+import { crossAttendWasm, crossKeysValuesWasm, emptyRows } from '../kernels/cross-step/wasm.js';
 import { KvCache, type KvCacheState } from '../kv-cache.js';
 import { decodeAttention } from '../ops/decode-attention.js';
 import { CrossAttention, type CrossAttentionConfig } from './cross-attention.js';
@@ -85,6 +87,7 @@ export class CrossAttentionBlock extends Module implements ResidualBlock<KvCache
       return { hidden: tf.add(residual, read) as tf.Tensor3D, residual, k: this.joinSlots(k), v: this.joinSlots(v) };
     });
     const S = this.slotsPerChunk;
+    segmentation.numChunks.forEach((n, b) => n > 0 && this.cache.reset(state, b));
     const next = this.cache.append(state, made.k, made.v, {
       from: segmentation.numChunks.map((n) => Math.max(0, n - 1) * S),
       counts: segmentation.numChunks.map((n) => (n > 0 ? S : 0)),
@@ -96,7 +99,14 @@ export class CrossAttentionBlock extends Module implements ResidualBlock<KvCache
   step(pair: ResidualPair<tf.Tensor2D>, state: KvCacheState, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: KvCacheState } {
     const R = rows?.length ?? state.lengths.length;
     checkShape('CrossAttentionBlock.step', pair.hidden, 'hidden', `(${R}, ${this.dModel})`, {}, 'float32');
-    const counts = Array.from({ length: R }, (_, i) => this.cache.visible(state, rows ? rows[i]! : i).count);
+    const row = (i: number) => (rows ? rows[i]! : i);
+    const counts = Array.from({ length: R }, (_, i) => this.cache.visible(state, row(i)).count);
+    const heap = inPlaceHeap();
+    if (heap) {
+      const out = { hidden: emptyRows(heap, R, this.dModel), residual: emptyRows(heap, R, this.dModel) };
+      crossAttendWasm(heap, this.attention, pair, state, { rows: counts.map((_, i) => row(i)), counts }, out);
+      return { ...out, state };
+    }
     const out = tf.tidy((): Stepped => {
       const { normed, residual } = this.addNorm(pair);
       const q = this.attention.queries(normed) as tf.Tensor3D;
@@ -109,10 +119,24 @@ export class CrossAttentionBlock extends Module implements ResidualBlock<KvCache
   /** @param chunks (F, k·D) slots side by side. */
   remember(chunks: tf.Tensor2D, state: KvCacheState, rows: readonly number[]): KvCacheState {
     checkShape('CrossAttentionBlock.remember', chunks, 'chunks', `(${rows.length}, ${this.slotsPerChunk * this.dModel})`, {}, 'float32');
-    const { k, v } = tf.tidy(() => this.attention.keysValues(tf.reshape(chunks, [rows.length, this.slotsPerChunk, this.dModel])));
+    const S = this.slotsPerChunk;
+    for (const row of rows) this.cache.reset(state, row);
+    const heap = inPlaceHeap();
+    if (heap) {
+      for (const row of rows) state.lengths[row] = state.written[row] = S;
+      const targets = rows.flatMap((row) => Array.from({ length: S }, (_, s) => row * S + s));
+      crossKeysValuesWasm(heap, this.attention, { x: chunks, first: 0, stride: this.dModel }, state, targets);
+      return state;
+    }
+    const { k, v } = tf.tidy(() => this.attention.keysValues(tf.reshape(chunks, [rows.length, S, this.dModel])));
     const next = this.cache.append(state, k as tf.Tensor4D, v as tf.Tensor4D, { rows });
     tf.dispose([k, v]);
     return next;
+  }
+
+  /** What bytes see does not change when some are taken back. */
+  rollback(state: KvCacheState): KvCacheState {
+    return state;
   }
 
   startDocument(state: KvCacheState, rows: readonly number[]): KvCacheState {

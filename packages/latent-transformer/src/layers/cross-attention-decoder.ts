@@ -26,6 +26,8 @@ export class CrossAttentionDecoder<S = any> extends Module implements SequenceMo
   readonly config: Readonly<CrossAttentionDecoderConfig>;
   readonly projection: Linear;
   readonly inner: SequenceModel<S>;
+  /** Where the inner model has it. */
+  readonly rollback?: (state: S, rows: readonly number[], steps: readonly number[]) => S;
 
   /**
    * @param inner A stack with blocks that `remember`.
@@ -40,6 +42,7 @@ export class CrossAttentionDecoder<S = any> extends Module implements SequenceMo
     this.config = config;
     this.projection = this.addModule(projectionName, new Linear({ inFeatures: dMemory, outFeatures: slotsPerChunk * inner.dModel, bias: false, initStd, initCut }, rng?.fork(projectionName)));
     this.inner = this.addModule('', inner);
+    if (inner.rollback) this.rollback = (state, rows, steps) => inner.rollback!(state, rows, steps);
   }
 
   forward(x: tf.Tensor3D, ctx: SequenceContext): tf.Tensor3D {

@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import {
   checkShape,
   ConfigError,
-  gatherRows,
+  hostState,
+  hostValues,
   Linear,
   Module,
   putRows,
@@ -14,11 +15,14 @@ import {
   type Rng,
   type Segmentation,
   type SequenceContext,
+  type WasmHeap,
 } from '@bytelm/core';
+import { inPlaceHeap } from '../kernels/cache-rows.js';
+import { crossAttendWasm, crossKeysValuesWasm, emptyRows } from '../kernels/cross-step/wasm.js';
 import { KvCache, type KvCacheState } from '../kv-cache.js';
 import { decodeAttention } from '../ops/decode-attention.js';
 import { CrossAttention, type CrossAttentionConfig } from './cross-attention.js';
-import { layPatches, type PatchLayout } from './open-patches.js';
+import { joinOpenBytes, layPatches, openMaximum, raised, type CrossAttentionPoolState, type KeysValues } from './open-patches.js';
 
 export interface CrossAttentionPoolConfig extends CrossAttentionConfig {
   /** Query slots of a patch, k: a chunk is k·dModel wide. */
@@ -33,15 +37,7 @@ export interface CrossAttentionPoolConfig extends CrossAttentionConfig {
   layerPrefix?: string;
 }
 
-/** The bytes of each row's open patch. */
-export interface CrossAttentionPoolState {
-  /** (B, D) their maximum; meaningless in rows without an open byte. */
-  max: tf.Tensor2D;
-  /** Their keys and values for each layer. */
-  layers: KvCacheState[];
-}
-
-type KeysValues = { k: tf.Tensor4D; v: tf.Tensor4D };
+export type { CrossAttentionPoolState };
 
 /**
  * BLT's pooling: the maximum over a patch's bytes, projected to k query slots, which attend to those bytes; the slots side by side are the chunk.
@@ -120,25 +116,75 @@ export class CrossAttentionPool extends Module implements Downsampler<CrossAtten
   step(encoded: tf.Tensor2D, decision: BoundaryDecision, state: CrossAttentionPoolState, rows?: readonly number[]): { chunks?: tf.Tensor2D; state: CrossAttentionPoolState } {
     const R = rows?.length ?? state.layers[0]!.lengths.length;
     checkShape('CrossAttentionPool.step', encoded, 'encoded', `(${R}, ${this.dModel * this.layers.length})`, {}, 'float32');
-    const row = (i: number) => (rows ? rows[i]! : i);
-    const made = tf.tidy(() => {
-      const outputs = this.outputsOf(tf.reshape(encoded, [R, 1, encoded.shape[1]]) as tf.Tensor3D);
-      const begins = Array.from({ length: R }, (_, i) => state.layers[0]!.lengths[row(i)] === 0);
-      const x = tf.reshape(outputs[0]!, [R, this.dModel]) as tf.Tensor2D;
-      return { max: putRows(state.max, rows, raised(x, takeRows(state.max, rows), begins)), fresh: this.keysValues(outputs) };
-    });
-    state.max.dispose();
-    const layers = state.layers.map((s, i) => this.cache.append(s, made.fresh[i]!.k, made.fresh[i]!.v, { rows }));
-    tf.dispose(made.fresh as never);
-    const next = { max: made.max, layers };
-    const fired = Array.from(decision.boundary, (_, i) => i).filter((i) => decision.boundary[i]).map(row);
+    const heap = inPlaceHeap();
+    const max = this.raise(encoded, state, rows);
+    const layers = heap ? this.appendInPlace(heap, encoded, state, rows) : this.append(encoded, state, rows);
+    const next = { max, layers };
+    const fired = Array.from(decision.boundary, (_, i) => i)
+      .filter((i) => decision.boundary[i])
+      .map((i) => (rows ? rows[i]! : i));
     if (!fired.length) return { state: next };
-    const chunks = this.close(next, fired);
+    const chunks = heap ? this.closeInOneCall(heap, next, fired) : this.close(next, fired);
     return { chunks, state: this.startDocument(next, fired) };
   }
 
   startDocument(state: CrossAttentionPoolState, rows: readonly number[]): CrossAttentionPoolState {
     return { max: state.max, layers: state.layers.map((s) => rows.reduce((t, row) => this.cache.reset(t, row), s)) };
+  }
+
+  /** The running maximum with one more byte in each of the rows; consumes the state's. */
+  private raise(encoded: tf.Tensor2D, { max, layers }: CrossAttentionPoolState, rows: readonly number[] | undefined): tf.Tensor2D {
+    const D = this.dModel;
+    const [R, width] = encoded.shape;
+    const begins = Array.from({ length: R }, (_, i) => layers[0]!.lengths[rows ? rows[i]! : i] === 0);
+    const values = hostState(max);
+    const from = values && hostValues(encoded);
+    if (values && from) {
+      for (let i = 0; i < R; i++)
+        for (let d = 0, to = (rows ? rows[i]! : i) * D, at = i * width; d < D; d++, to++, at++) {
+          if (begins[i] || from[at]! > values[to]!) values[to] = from[at]!;
+        }
+      return max;
+    }
+    const next = tf.tidy(() => {
+      const x = width === D ? encoded : tf.slice(encoded, [0, 0], [R, D]);
+      return putRows(max, rows, raised(x, takeRows(max, rows), begins));
+    });
+    max.dispose();
+    return next;
+  }
+
+  private append(encoded: tf.Tensor2D, state: CrossAttentionPoolState, rows: readonly number[] | undefined): KvCacheState[] {
+    const [R, width] = encoded.shape;
+    const fresh = tf.tidy(() => this.keysValues(this.outputsOf(tf.reshape(encoded, [R, 1, width]) as tf.Tensor3D)));
+    const layers = state.layers.map((s, i) => this.cache.append(s, fresh[i]!.k, fresh[i]!.v, { rows }));
+    for (const { k, v } of fresh) tf.dispose([k, v]);
+    return layers;
+  }
+
+  private appendInPlace(heap: WasmHeap, encoded: tf.Tensor2D, state: CrossAttentionPoolState, rows: readonly number[] | undefined): KvCacheState[] {
+    return this.layers.map((layer, i) => {
+      const { state: next, slots } = this.cache.claim(state.layers[i]!, rows);
+      const targets = slots.map((slot, r) => (rows ? rows[r]! : r) * next.k.shape[1] + slot);
+      crossKeysValuesWasm(heap, layer, { x: encoded, first: i * this.dModel, stride: encoded.shape[1] }, next, targets);
+      return next;
+    });
+  }
+
+  /** `close` in one call a layer: every slot is a row, and the pair (hidden, residual) goes from layer to layer. */
+  private closeInOneCall(heap: WasmHeap, state: CrossAttentionPoolState, fired: readonly number[]): tf.Tensor2D {
+    const [F, S, D] = [fired.length, this.queriesPerChunk, this.dModel];
+    const rows = fired.flatMap((b) => Array<number>(S).fill(b));
+    return tf.tidy(() => {
+      let pair: { hidden: tf.Tensor2D; residual?: tf.Tensor2D } = { hidden: tf.reshape(this.projection.forward(takeRows(state.max, fired)), [F * S, D]) };
+      this.layers.forEach((layer, i) => {
+        const own = state.layers[i]!;
+        const out = { hidden: emptyRows(heap, F * S, D), residual: emptyRows(heap, F * S, D) };
+        crossAttendWasm(heap, layer, pair, own, { rows, counts: rows.map((b) => own.lengths[b]!) }, out);
+        pair = out;
+      });
+      return tf.reshape(tf.add(pair.hidden, pair.residual!), [F, this.dOut]) as tf.Tensor2D;
+    });
   }
 
   /** The chunks of these rows' open patches, (F, k·D). */
@@ -179,66 +225,3 @@ export class CrossAttentionPool extends Module implements Downsampler<CrossAtten
 
 /** The published double residual. */
 const twice = <T extends tf.Tensor>(x: T, attended: tf.Tensor): T => tf.add(tf.mul(x, 2), attended) as T;
-
-/** max(x, before), in rows that begin a patch x alone. */
-function raised<T extends tf.Tensor>(x: T, before: T, begins: readonly boolean[]): T {
-  if (begins.every((b) => b)) return tf.clone(x);
-  const both = tf.maximum(x, before) as T;
-  return begins.some((b) => b) ? choose(begins, x, both) : both;
-}
-
-/** Rows of `a` where the flag is set, else of `b`. */
-function choose<T extends tf.Tensor>(flags: readonly boolean[], a: T, b: T): T {
-  const mask = tf.tensor(flags.map(Number), [flags.length, ...Array<number>(a.rank - 1).fill(1)]);
-  return tf.add(tf.mul(a, mask), tf.mul(b, tf.sub(1, mask))) as T;
-}
-
-/** The patches of a piece with the bytes that were open before as the first ones of their patch. */
-function joinOpenBytes(
-  pooled: tf.Tensor3D,
-  fresh: KeysValues[],
-  ids: tf.Tensor2D,
-  state: CrossAttentionPoolState,
-  layout: PatchLayout,
-): { pooled: tf.Tensor3D; memory: KeysValues[]; ids: tf.Tensor2D } {
-  const [B, L] = ids.shape;
-  const [, M, D] = pooled.shape;
-  const open = Array.from(state.layers[0]!.lengths, (n, b) => (layout.joins[b] ? n : 0));
-  const C = Math.max(...open);
-  if (C === 0) return { pooled, memory: fresh, ids };
-  const first = tf.reshape(tf.slice(pooled, [0, 0, 0], [B, 1, D]), [B, D]) as tf.Tensor2D;
-  const joined = tf.reshape(raised(first, state.max, open.map((n) => n === 0)), [B, 1, D]);
-  // Row by row the open bytes directly in front of the new ones: the bytes of a patch are without gaps.
-  const source = new Int32Array(B * (C + L)).fill(-1);
-  const allIds = new Int32Array(B * (C + L)).fill(-1);
-  for (let b = 0; b < B; b++) {
-    const at = b * (C + L);
-    const n = open[b]!;
-    for (let j = 0; j < n; j++) source[at + j] = j;
-    for (let t = 0; t < L; t++) source[at + n + t] = C + t;
-    allIds.fill(0, at, at + n);
-    allIds.set(layout.ids.subarray(b * L, (b + 1) * L), at + n);
-  }
-  const index = tf.tensor2d(source, [B, C + L], 'int32');
-  const join = (cached: tf.Tensor4D, x: tf.Tensor4D): tf.Tensor4D => {
-    const [, , H, P] = x.shape;
-    const both = tf.concat([tf.slice(cached, [0, 0, 0, 0], [B, C, H, P]), x], 1);
-    return tf.reshape(gatherRows(tf.reshape(both, [B, C + L, H * P]), index), [B, C + L, H, P]) as tf.Tensor4D;
-  };
-  return {
-    pooled: M === 1 ? (joined as tf.Tensor3D) : (tf.concat([joined, tf.slice(pooled, [0, 1, 0], [B, M - 1, D])], 1) as tf.Tensor3D),
-    memory: fresh.map(({ k, v }, i) => ({ k: join(state.layers[i]!.k, k), v: join(state.layers[i]!.v, v) })),
-    ids: tf.tensor2d(allIds, [B, C + L], 'int32'),
-  };
-}
-
-/** (B, D) the maximum over the bytes that are open behind a piece. */
-function openMaximum(x: tf.Tensor3D, state: CrossAttentionPoolState, { stays, from, counts }: PatchLayout): tf.Tensor2D {
-  const [B, L, D] = x.shape;
-  const ids = new Int32Array(B * L).fill(-1);
-  from.forEach((t, b) => ids.fill(0, b * L + t, b * L + t + counts[b]!));
-  const here = tf.reshape(segmentPool(x, tf.tensor2d(ids, [B, L], 'int32'), 1, 'max'), [B, D]) as tf.Tensor2D;
-  const before = Array.from(state.layers[0]!.lengths, (n, b) => stays[b] === 1 && n > 0);
-  const none = Array.from(counts, (n) => n === 0);
-  return choose(none, state.max, raised(here, state.max, before.map((yes) => !yes)));
-}

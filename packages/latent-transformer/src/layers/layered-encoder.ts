@@ -18,6 +18,8 @@ export class LayeredEncoder extends Module implements SequenceModel<LayeredEncod
   readonly dModel: number;
   readonly dOut: number;
   readonly layers: readonly SequenceModel[];
+  /** Where all layers have it. */
+  readonly rollback?: (state: LayeredEncoderState, rows: readonly number[], steps: readonly number[]) => LayeredEncoderState;
 
   /** @throws ConfigError */
   constructor(layers: readonly SequenceModel[]) {
@@ -29,6 +31,9 @@ export class LayeredEncoder extends Module implements SequenceModel<LayeredEncod
     this.dModel = dModel;
     this.dOut = dModel * layers.length;
     this.layers = layers.map((l) => this.addModule('', l));
+    if (layers.every((l) => l.rollback)) {
+      this.rollback = (state, rows, steps) => ({ layers: layers.map((l, i) => l.rollback!(state.layers[i], rows, steps)) });
+    }
   }
 
   forward(x: tf.Tensor3D, ctx: SequenceContext): tf.Tensor3D {
