@@ -39,17 +39,19 @@ interface Sizes {
   decoder: StackConfig;
   queriesPerChunk: number;
   hashVocabulary: number;
+  /** Default: those of the published models. */
+  hashSizes?: number[];
   entropyModel: EntropyModelConfig;
 }
 
-const blt = ({ encoder, global, decoder, queriesPerChunk, hashVocabulary, entropyModel }: Sizes): BLTConfig => ({
+const blt = ({ encoder, global, decoder, queriesPerChunk, hashVocabulary, hashSizes = [3, 4, 5, 6, 7, 8], entropyModel }: Sizes): BLTConfig => ({
   vocabSize: 260,
   eosId: 2,
   encoder,
   global: { ...global, window: null },
   decoder,
   crossAttention: { queriesPerChunk, encoderHeads: encoder.numHeads, decoderHeads: decoder.numHeads, encoderLayers: 'last', decoderLayers: 'all', encoderWindow: null, decoderWindow: null },
-  hash: { sizes: [3, 4, 5, 6, 7, 8], vocabularySize: hashVocabulary, numFunctions: 1 },
+  hash: { sizes: hashSizes, vocabularySize: hashVocabulary, numFunctions: 1 },
   patching: { ...DEFAULT_PATCHING },
   entropyModel,
   maxBytes: 24_576,
@@ -82,8 +84,8 @@ export const BLT_PRESETS: Readonly<Record<string, BLTPreset>> = {
     description: 'published, 10.6 B parameters, 3.8 B of them hash n-grams',
   },
   'blt-tiny': {
-    config: blt({ encoder: stack(1, 96, 2, 256), global: stack(2, 192, 3, 512), decoder: stack(2, 96, 2, 256), queriesPerChunk: 2, hashVocabulary: 300, entropyModel: preset('entropy-tiny') }),
-    description: '1.6 M parameters: trains on a laptop core',
+    config: blt({ encoder: stack(1, 96, 2, 256), global: stack(2, 192, 3, 512), decoder: stack(2, 96, 2, 256), queriesPerChunk: 2, hashVocabulary: 5000, hashSizes: [3, 4, 5, 6], entropyModel: preset('entropy-tiny') }),
+    description: '3.4 M parameters, 1.9 M of them hash n-grams: trains on a laptop core',
   },
   'blt-10M': {
     config: blt({ encoder: stack(1, 192, 3, 512), global: stack(4, 384, 6, 1024), decoder: stack(3, 192, 3, 512), queriesPerChunk: 2, hashVocabulary: 500, entropyModel: preset('entropy-500K') }),

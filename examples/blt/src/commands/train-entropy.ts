@@ -3,8 +3,8 @@ import { BYTE_VOCABULARIES, ConfigError } from '@bytelm/core';
 import { addTrainCommand, type TrainOptions, type TrainParts, type TrainStart } from '@bytelm/example-shared/commands';
 import { readConfigFile } from '@bytelm/example-shared/model';
 import { checkRunSettings, openWindows, type TrainJob } from '@bytelm/example-shared/train';
-import { parseEntropyConfig } from '../config/index.js';
-import { findEntropyModel, loadEntropyModel, saveEntropyConfig, saveEntropyModel, type EntropySource } from '../entropy-checkpoint.js';
+import { findEntropyModel, loadEntropyModel, saveEntropyModel, type EntropyModelSource } from '../checkpoint/index.js';
+import { parseEntropyConfig, type EntropyModelConfig, type ParsedConfig } from '../config/index.js';
 import { ENTROPY_PRESETS } from '../presets.js';
 import { optimizerOf, type DecayRule } from '../train/parameter-groups.js';
 import { ENTROPY_DEFAULTS as D, type EntropyTrainSettings } from '../train/settings.js';
@@ -35,36 +35,38 @@ Examples:
     const source = await startingPoint(options);
     return start(source, { ...D, ...given, data: options.data!, init: options.init ?? null, seed: options.seed, backend: options.backend });
   },
-  resumed: (options, stored, config, given) => start({ name: options.out, config: parseEntropyConfig(config).config, weights: null }, { ...stored, ...given }),
+  resumed: (options, stored, config, given) => start(untrained(options.out, parseEntropyConfig(config)), { ...stored, ...given }),
 };
 
 /** `blt train-entropy` */
 export const addTrainEntropyCommand = (program: Command): void => addTrainCommand(program, PARTS);
 
-async function startingPoint({ init, preset, config }: EntropyTrainOptions): Promise<EntropySource> {
+async function startingPoint({ init, preset, config }: EntropyTrainOptions): Promise<EntropyModelSource> {
   if (init !== undefined) {
     const source = await findEntropyModel(init, config);
     if (!source.weights) throw new ConfigError(`[train-entropy] --init ${init}: expected a model with weights, this preset has none. Hint: --preset ${init} starts it from scratch.`);
     return source;
   }
-  if (config !== undefined) return { name: config, config: readConfigFile(config, (raw) => parseEntropyConfig(raw).config), weights: null };
+  if (config !== undefined) return untrained(config, readConfigFile(config, (raw) => parseEntropyConfig(raw)));
   const name = preset ?? 'entropy-tiny';
   if (!Object.hasOwn(ENTROPY_PRESETS, name)) throw new ConfigError(`[train-entropy] --preset ${name}: expected one of ${Object.keys(ENTROPY_PRESETS).join(', ')}.`);
-  return { name, config: ENTROPY_PRESETS[name]!.config, weights: null };
+  return findEntropyModel(name);
 }
 
-const start = (source: EntropySource, settings: EntropyTrainSettings): TrainStart<EntropyTrainSettings> => ({ settings, name: source.name, job: () => jobOf(source, settings) });
+const untrained = (name: string, parsed: ParsedConfig<EntropyModelConfig>): EntropyModelSource => ({ name, config: parsed.config, parsed, weights: null });
 
-async function jobOf(source: EntropySource, settings: EntropyTrainSettings): Promise<TrainJob> {
+const start = (source: EntropyModelSource, settings: EntropyTrainSettings): TrainStart<EntropyTrainSettings> => ({ settings, name: source.name, job: () => jobOf(source, settings) });
+
+async function jobOf(source: EntropyModelSource, settings: EntropyTrainSettings): Promise<TrainJob> {
   checkRunSettings(settings);
   const { config } = source;
-  const model = await loadEntropyModel(source, settings.seed);
+  const model = await loadEntropyModel(source, { seed: settings.seed });
   return {
     model,
     vocabulary: BYTE_VOCABULARIES.blt,
     open: () => openWindows(settings, BYTE_VOCABULARIES.blt),
     optimizer: () => optimizerOf(model, settings),
-    saveConfig: (folder) => saveEntropyConfig(folder, config),
+    saveConfig: (folder) => saveEntropyModel(folder, model, config),
     save: (folder) => saveEntropyModel(folder, model, config),
     dispose: () => model.dispose(),
   };

@@ -50,7 +50,7 @@ async function run<S extends ModelSource, O extends ModelOptions>(family: ModelF
     if (options.json) process.stdout.write(`${JSON.stringify(rows.map((row) => ({ label: row.label, ...chunksJson(row) })))}\n`);
     else for (const row of rows) process.stdout.write(`${rowText(row, rows.length > 1)}\n`);
     if (options.html !== false) {
-      await writeFileAtomic(options.html, chunksPage({ title: 'Where the model cuts', rows, facts: [['model', basename(source.name)]] }));
+      await writeFileAtomic(options.html, chunksPage({ title: 'Where the model cuts', rows, facts: [['model', basename(source.name)]], ...(family.pageNote && { note: family.pageNote }) }));
       process.stderr.write(`page: ${options.html}\n`);
     }
   } finally {

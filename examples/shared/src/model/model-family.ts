@@ -29,6 +29,8 @@ export interface ModelFamily<S extends ModelSource = ModelSource, O extends Mode
   nameOf(source: S): string;
   /** How many stages cut the text; 0 where nothing does. */
   stages(source: S): number;
+  /** Below the chunks page: when a chunk starts, where that is not a probability above one half. */
+  pageNote?: string;
   /** How a model cuts a text, ready to be drawn. */
   chunkRow(model: LoadedModel, source: S, text: Uint8Array, label: string): Promise<ChunkRow>;
 }

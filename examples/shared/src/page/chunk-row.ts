@@ -6,12 +6,23 @@ export interface StageDecisions {
   b: ArrayLike<number>;
 }
 
+/** A number for each byte that is drawn below it, such as how uncertain a model was about the byte before it came. */
+export interface ByteCurve {
+  name: string;
+  unit: string;
+  /** One a byte; NaN where there is none. */
+  values: ArrayLike<number>;
+  /** Drawn as a line across. */
+  threshold?: number;
+}
+
 /** A text and how a model cuts it. */
 export interface ChunkRow {
   /** The bytes the model read, a leading BOS (254) included if there was one. */
   bytes: ArrayLike<number>;
   /** Outermost first; stage s+1 has one entry for each boundary of stage s. */
   stages: readonly StageDecisions[];
+  curve?: ByteCurve;
   /** Shown above the row, e.g. `without blanks`. */
   label?: string;
 }
@@ -20,12 +31,15 @@ export interface ChunkRow {
 export interface ChunkJson {
   bytes: number[];
   stages: { p: number[]; b: (0 | 1)[] }[];
+  /** Where there is no number: `null`. */
+  curve?: { name: string; unit: string; values: (number | null)[]; threshold?: number };
 }
 
 export function chunksJson(row: ChunkRow): ChunkJson {
   return {
     bytes: Array.from(row.bytes),
     stages: row.stages.map(({ p, b }) => ({ p: Array.from(p), b: Array.from(b, (v) => (v ? 1 : 0)) })),
+    ...(row.curve && { curve: { ...row.curve, values: Array.from(row.curve.values, (v) => (Number.isFinite(v) ? v : null)) } }),
   };
 }
 
@@ -59,6 +73,9 @@ export interface StageSummary {
 export function byteCells(row: ChunkRow): ByteCell[] {
   const glyphs = glyphsOf(row.bytes);
   const cells: ByteCell[] = glyphs.map((g, i) => ({ byte: row.bytes[i]!, ...g, stages: [], depth: 0 }));
+  if (row.curve && row.curve.values.length !== cells.length) {
+    throw new DataError(`[chunks] ${row.curve.name}: expected ${cells.length} values (one a byte), got ${row.curve.values.length}.`);
+  }
   let positions = cells.map((_, i) => i);
   row.stages.forEach(({ p, b }, s) => {
     if (p.length !== positions.length || b.length !== positions.length) {

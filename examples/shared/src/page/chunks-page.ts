@@ -1,4 +1,4 @@
-import { chunksJson, summarize, type ChunkRow } from './chunk-row.js';
+import { chunksJson, summarize, type ByteCurve, type ChunkRow } from './chunk-row.js';
 import { byteGrid, escapeHtml, readingLine, summaryTable } from './markup.js';
 import { PAGE_SCRIPT, PAGE_STYLE } from './page-style.js';
 
@@ -9,6 +9,8 @@ export interface ChunksPageOptions {
   rows: readonly ChunkRow[];
   /** Short facts in boxes, e.g. `['model', 'tiny (1.5 M parameters)']`. */
   facts?: readonly (readonly [name: string, value: string])[];
+  /** A sentence at the end that says when a chunk starts. */
+  note?: string;
   /** Texts shown as they are, e.g. what a model wrote before and after training. */
   texts?: readonly { title: string; text: string }[];
   /** Pictures made by this program, e.g. by `lossCurveSvg`; the SVG is not escaped. */
@@ -22,7 +24,7 @@ export interface ChunksPageOptions {
  * @throws DataError when a row's stages do not fit its bytes.
  */
 export function chunksPage(options: ChunksPageOptions): string {
-  const { title, lead, rows, facts = [], texts = [], figures = [] } = options;
+  const { title, lead, rows, facts = [], texts = [], figures = [], note } = options;
   const stages = Math.max(0, ...rows.map((r) => r.stages.length));
   return `<!doctype html>
 <html lang="en">
@@ -39,11 +41,11 @@ export function chunksPage(options: ChunksPageOptions): string {
 <h1>${escapeHtml(title)}</h1>
 ${lead ? `<p class="lead">${escapeHtml(lead)}</p>` : ''}
 ${factList([...facts, ...meanBytesPerChunk(rows)])}
-${rows.length ? legend(stages) : ''}
+${rows.length ? legend(stages, rows.find((r) => r.curve)?.curve) : ''}
 ${rows.map(rowSection).join('\n')}
 ${texts.map(({ title: t, text }) => `<section><h2>${escapeHtml(t)}</h2><pre>${escapeHtml(text)}</pre></section>`).join('\n')}
 ${figures.map(({ caption, svg }) => `<section><figure>${svg}<figcaption>${escapeHtml(caption)}</figcaption></figure></section>`).join('\n')}
-<footer>Made by bytelm. A stage starts a chunk where its boundary probability p is above 0.5.</footer>
+<footer>Made by bytelm. ${escapeHtml(note ?? 'A stage starts a chunk where its boundary probability p is above 0.5.')}</footer>
 </main>
 <script type="application/json" id="chunks">${jsonForScript(rows.map(chunksJson))}</script>
 <script>${PAGE_SCRIPT}</script>
@@ -81,8 +83,9 @@ function meanBytesPerChunk(rows: readonly ChunkRow[]): [string, string][] {
   });
 }
 
-function legend(stages: number): string {
+function legend(stages: number, curve: ByteCurve | undefined): string {
   const items = Array.from({ length: stages }, (_, s) => `<li><span class="key s${Math.min(s, 2) + 1}"></span>stage ${s + 1} starts a chunk</li>`);
+  if (curve) items.push(`<li><span class="key s2"></span>${escapeHtml(curve.name)} of the byte${curve.threshold === undefined ? '' : `; dashed: threshold ${curve.threshold.toFixed(3)} ${escapeHtml(curve.unit)}`}</li>`);
   items.push('<li><span class="key half"></span>no boundary; height = probability</li>', '<li>_ blank</li>', '<li>· rest of a character</li>', '<li>× no printable character</li>');
   return `<ul class="legend">${items.join('')}</ul>`;
 }

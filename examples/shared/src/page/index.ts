@@ -1,5 +1,5 @@
 export { chunksAnsi, chunksSummary } from './ansi.js';
-export { byteCells, chunksJson, summarize, type ByteCell, type ChunkJson, type ChunkRow, type StageDecisions, type StageSummary } from './chunk-row.js';
+export { byteCells, chunksJson, summarize, type ByteCell, type ByteCurve, type ChunkJson, type ChunkRow, type StageDecisions, type StageSummary } from './chunk-row.js';
 export { chunksPage, type ChunksPageOptions } from './chunks-page.js';
 export { lossCurveSvg, type LogLine, type LossCurveOptions } from './loss-curve.js';
 export { PLOT_CONFIG, plotSvg } from './plot.js';

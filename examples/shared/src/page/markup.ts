@@ -1,4 +1,4 @@
-import { byteCells, summarize, type ByteCell, type ChunkRow } from './chunk-row.js';
+import { byteCells, summarize, type ByteCell, type ByteCurve, type ChunkRow } from './chunk-row.js';
 
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (c) => ENTITIES[c]!);
@@ -33,11 +33,12 @@ function readable(cell: ByteCell): string {
 
 /** One column a byte: hex digits, character, and a cell per stage, filled where the stage starts a chunk. */
 export function byteGrid(row: ChunkRow, index: number): string {
+  const top = row.curve ? highest(row.curve) : 0;
   const columns = byteCells(row).map((cell, i) => {
-    const stages = row.stages.map((_, s) => stageCell(cell.stages[s], s)).join('');
+    const stages = row.stages.map((_, s) => stageCell(cell.stages[s], s)).join('') + (row.curve ? curveCell(row.curve, i, top) : '');
     const odd = cell.continues || cell.glyph.length > 1 || cell.glyph === '×';
     return (
-      `<li class="byte${cell.depth ? ` start d${Math.min(cell.depth, 3)}` : ''}" tabindex="${i ? -1 : 0}" aria-label="${escapeHtml(spoken(cell, i))}">` +
+      `<li class="byte${cell.depth ? ` start d${Math.min(cell.depth, 3)}` : ''}" tabindex="${i ? -1 : 0}" aria-label="${escapeHtml(spoken(cell, i, row.curve))}">` +
       `<span class="hex">${hex(cell.byte)}</span><span class="glyph${odd ? ' odd' : ''}">${escapeHtml(cell.glyph)}</span>${stages}</li>`
     );
   });
@@ -51,10 +52,23 @@ function stageCell(at: ByteCell['stages'][number], stage: number): string {
   return `<span class="${name}${at.boundary ? ' on' : ''}" style="--p:${share}%"></span>`;
 }
 
-function spoken(cell: ByteCell, i: number): string {
+/** A bar as high as the value, red where it is above the threshold, which is the line across. */
+function curveCell({ values, threshold }: ByteCurve, i: number, top: number): string {
+  const value = values[i]!;
+  const share = (v: number) => `${Math.round((100 * Math.max(0, v)) / top)}%`;
+  const line = threshold === undefined ? '' : `<i style="bottom:${share(threshold)}"></i>`;
+  if (!Number.isFinite(value)) return `<span class="curve">${line}</span>`;
+  const above = threshold !== undefined && value > threshold;
+  return `<span class="curve${above ? ' above' : ''}"><b style="height:${share(value)}"></b>${line}</span>`;
+}
+
+const highest = ({ values, threshold = 0 }: ByteCurve): number => Array.from(values).reduce((most, v) => (v > most ? v : most), Math.max(threshold, 1e-6)) * 1.05;
+
+function spoken(cell: ByteCell, i: number, curve?: ByteCurve): string {
   const name = cell.glyph === '_' ? 'blank' : cell.continues ? 'rest of the character' : cell.glyph;
   const stages = cell.stages.map((at, s) => (at ? `stage ${s + 1}: ${at.boundary ? 'chunk starts' : 'no boundary'}, p ${at.p.toFixed(3)}` : `stage ${s + 1}: not asked`));
-  return [`byte ${i}: ${name}, hex ${hex(cell.byte)}`, ...stages].join('; ');
+  const value = curve && Number.isFinite(curve.values[i]!) ? [`${curve.name} ${curve.values[i]!.toFixed(3)} ${curve.unit}`] : [];
+  return [`byte ${i}: ${name}, hex ${hex(cell.byte)}`, ...stages, ...value].join('; ');
 }
 
 /** The counts of a row's stages. */

@@ -34,6 +34,9 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .s2 { --c: var(--s2); } .s3 { --c: var(--s3); } .stage.s2 { border-radius: .55rem; } .stage.s3 { border-radius: 0; }
 .stage.on { background: var(--c); border-color: var(--c); }
 .stage.unseen { border: 0; background: linear-gradient(var(--line), var(--line)) center / 100% 1px no-repeat; margin-inline: 0; }
+.curve { position: relative; height: 2.6rem; margin: .3rem 0 0; display: flex; align-items: flex-end; border-bottom: 1px solid var(--line); }
+.curve b { flex: 1; margin: 0 .18rem; background: var(--soft); opacity: .45; border-radius: .12rem .12rem 0 0; } .curve.above b { background: var(--s2); opacity: 1; }
+.curve i { position: absolute; inset-inline: 0; border-top: 1px dashed var(--s2); }
 .key { display: inline-block; --c: var(--s1); width: .8rem; height: .8rem; border-radius: .2rem; background: var(--c); margin-right: .45rem; vertical-align: -.05rem; }
 .key.s2 { --c: var(--s2); border-radius: .5rem; } .key.s3 { --c: var(--s3); border-radius: 0; } .key.half { background: linear-gradient(to top, color-mix(in srgb, var(--s1) 38%, transparent) 55%, transparent 55%); border: 1px solid var(--line); }
 .legend { display: flex; flex-wrap: wrap; gap: .35rem 1.2rem; color: var(--soft); font-size: .88rem; padding: 0; margin: 0 0 1.25rem; list-style: none; }

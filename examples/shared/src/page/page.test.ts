@@ -83,6 +83,16 @@ describe('chunksPage', () => {
     expect(page.match(/class="stage s1 on"/g)).toHaveLength(2);
   });
 
+  it('draws a number below each byte, and its threshold across', () => {
+    const r = { ...row(bytesOf('abc'), [0, 2]), curve: { name: 'entropy', unit: 'nats', values: [NaN, 0.5, 2], threshold: 1 } };
+    const drawn = chunksPage({ title: 't', rows: [r] });
+    expect(drawn.match(/class="curve( above)?"/g)).toEqual(['class="curve"', 'class="curve"', 'class="curve above"']);
+    expect(drawn).toContain('entropy 2.000 nats');
+    expect(drawn).toContain('threshold 1.000 nats');
+    expect(chunksJson(r).curve).toEqual({ name: 'entropy', unit: 'nats', values: [null, 0.5, 2], threshold: 1 });
+    expect(() => byteCells({ ...r, curve: { ...r.curve, values: [1] } })).toThrow('[chunks] entropy: expected 3 values (one a byte), got 1');
+  });
+
   it('escapes what it is given and asks nothing of the network', () => {
     expect(page).toContain('A &lt;b&gt; &amp; &quot;c&quot;');
     expect(page).toContain('&lt;tiny&gt;');
