@@ -40,6 +40,11 @@ export class BpePatcher implements Chunker<null> {
     checkWhole('BpePatcher', 'padTo', this.padTo);
   }
 
+  /** As for the other patchers. */
+  describe(): Record<string, unknown> {
+    return { patcher: 'BpePatcher', vocabulary: this.vocabulary, maxChunkLength: this.maxChunkLength ?? null, documentEnds: [...this.documentEnds], tokenizer: this.tokenizer.fingerprint };
+  }
+
   segment(_hidden: tf.Tensor3D | undefined, ctx: SequenceContext): Segmentation {
     const { batch, length } = ctx;
     const starts = documentStarts(ctx, this.documentEnds, 'BpePatcher');

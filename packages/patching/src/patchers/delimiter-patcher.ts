@@ -24,6 +24,10 @@ export class DelimiterPatcher extends RulePatcher {
     return { position: new Int32Array(batchSize), open: new Int32Array(batchSize) };
   }
 
+  override describe(): Record<string, unknown> {
+    return { ...super.describe(), delimiter: this.delimiter };
+  }
+
   protected closes({ id }: PatcherStep<PatcherState>): boolean {
     return id === this.delimiter;
   }

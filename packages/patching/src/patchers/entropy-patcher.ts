@@ -80,6 +80,12 @@ export class EntropyPatcher extends RulePatcher<EntropyPatcherState> {
     };
   }
 
+  /** The model's weights are not in it. */
+  override describe(): Record<string, unknown> {
+    const { threshold, monotonic = false, addThreshold = null } = this.rule;
+    return { ...super.describe(), threshold, monotonic, addThreshold, resetOnNewline: this.resetOnNewline };
+  }
+
   /** (B*L) nats, as `segment` sees them: documents and newlines cut the context. */
   entropies(ctx: SequenceContext): MaybePromise<Float32Array> {
     return this.measure(ctx, documentStarts(ctx, this.documentEnds, 'EntropyPatcher'));

@@ -76,6 +76,11 @@ export abstract class RulePatcher<S extends PatcherState = PatcherState> impleme
     }
   }
 
+  /** JSON-able: what decides about boundaries besides the ids. Files of patches are stored with it. */
+  describe(): Record<string, unknown> {
+    return { patcher: this.constructor.name, vocabulary: this.vocabulary, maxChunkLength: this.maxChunkLength ?? null, documentEnds: [...this.documentEnds] };
+  }
+
   /** Does the patch end with this id? */
   protected abstract closes(step: PatcherStep<S>): boolean;
   /** The state of rows that have read nothing. */

@@ -18,6 +18,10 @@ export class StridedPatcher extends RulePatcher {
     return { position: new Int32Array(batchSize), open: new Int32Array(batchSize) };
   }
 
+  override describe(): Record<string, unknown> {
+    return { ...super.describe(), stride: this.stride };
+  }
+
   protected closes({ position }: PatcherStep<PatcherState>): boolean {
     return position % this.stride === 0;
   }

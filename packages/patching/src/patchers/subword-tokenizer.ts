@@ -7,6 +7,8 @@ export interface SubwordTokenizer {
   pieceLengths(text: string): number[];
   /** Does no piece reach from a printable ASCII character over a space behind it? Texts can then be cut there without changing their pieces. */
   readonly bordersAtSpaces: boolean;
+  /** Differs between tokenizers. */
+  readonly fingerprint: string;
 }
 
 /**
@@ -28,7 +30,7 @@ export async function openSubwordTokenizer(source: string | object, config?: obj
   } catch (e) {
     throw new ConfigError(`[openSubwordTokenizer] ${nameOf(source)}: ${(e as Error).message} Hint: is it a tokenizer.json of Hugging Face?`);
   }
-  return new PieceTokenizer(tokenizer, mentions(json, 'ByteLevel'));
+  return new PieceTokenizer(tokenizer, mentions(json, 'ByteLevel'), fnv(JSON.stringify(json)));
 }
 
 class PieceTokenizer implements SubwordTokenizer {
@@ -38,6 +40,7 @@ class PieceTokenizer implements SubwordTokenizer {
   constructor(
     private readonly tokenizer: Tokenizer,
     private readonly byteLevel: boolean,
+    readonly fingerprint: string,
   ) {
     this.added = tokenizer.get_added_tokens_decoder();
     this.bordersAtSpaces = byteLevel && ![...tokenizer.get_vocab(true).keys()].some((token) => /[!-~][ \u0120]/.test(token));
@@ -97,6 +100,12 @@ function mentions(json: object, type: string): boolean {
   const { pre_tokenizer, decoder } = json as { pre_tokenizer?: unknown; decoder?: unknown };
   const inside = (node: unknown): boolean => typeof node === 'object' && node !== null && ((node as { type?: string }).type === type || Object.values(node).some(inside));
   return inside(pre_tokenizer) || inside(decoder);
+}
+
+function fnv(text: string): string {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, '0');
 }
 
 const nameOf = (source: string | object): string => (typeof source === 'string' ? source : 'the given object');
