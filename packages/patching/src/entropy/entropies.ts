@@ -116,5 +116,5 @@ function withoutTape(run: () => MaybePromise<tf.Tensor3D>): MaybePromise<tf.Tens
     if (value instanceof Promise) throw new BackendError('[entropies] the entropy model must be read asynchronously here. Hint: `ctx.with({ plan: await model.plan(...) })`.');
     return { value, gradFunc: () => tf.scalar(0) };
   }) as Parameters<typeof tf.customGrad>[0]);
-  return frozen(tf.scalar(0)) as tf.Tensor3D;
+  return tf.tidy(() => frozen(tf.scalar(0))) as tf.Tensor3D;
 }

@@ -1,5 +1,6 @@
 import { cloneState, disposeState, SequenceContext, type Segmentation } from '@bytelm/core';
 import { backendsForTest, expectNoLeak, useBackend } from '@bytelm/core/testing';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { tinyEntropyModel } from '../testing.js';
 import { EntropyPatcher, type EntropyPatcherState } from './entropy-patcher.js';
@@ -105,6 +106,23 @@ describe.each(backendsForTest())('entropy patcher on %s', (backend) => {
     const blt = new EntropyPatcher({ model, threshold });
     const segment = async (p: EntropyPatcher, all: number[]) => row(await p.segment(undefined, new SequenceContext(1, all.length, { ids: Int32Array.from(all) })), 0, all.length);
     expect(await segment(hnet, [254, ...bytes])).toEqual(await segment(blt, [1, ...bytes.map((b) => b + 4)]));
+  });
+
+  it.skipIf(backend === 'webgpu')('inside a gradient function records nothing of the model', () => {
+    const ctx = new SequenceContext(B, L, { ids });
+    const x = tf.scalar(2);
+    const tensors = (f: () => unknown) => {
+      let most = 0;
+      tf.grad((y) => {
+        f();
+        most = tf.memory().numTensors;
+        return tf.mul(y, y) as tf.Scalar;
+      })(x).dispose();
+      return most;
+    };
+    const plain = tensors(() => {});
+    expect(tensors(() => patcher.segment(undefined, ctx))).toBe(plain);
+    x.dispose();
   });
 
   it('leaks no tensor', () =>
