@@ -7,8 +7,15 @@ export { SubwordTokenizer, type TextEncoderLike } from './alignment/subword-toke
 export { BOLMO_VOCABULARY, byteRows, fusedLabels, patchEnds, patchesAtBoundaries, type ByteRows, type ByteRowsOptions, type StudentVocabulary } from './alignment/byte-rows.js';
 // likelihoods
 export { foldBoundaries, labelLogProbs, logMass, logMassAfterPatches, patchLogLikelihoods, tokenLogLikelihoods } from './likelihood/patch-likelihood.js';
+export { TeacherBytes, type TeacherBytesOptions } from './likelihood/teacher-bytes.js';
 // losses
 export { type Reduction, type ReduceOptions } from './losses/reduce.js';
 export { boundaryDivergence, boundaryLoss, boundaryScores, type BoundaryLossOptions, type BoundaryScores } from './losses/boundary-loss.js';
 export { encoderMatchLoss, patchEmbeddingLoss, type Distance, type EncoderMatchOptions, type PatchEmbeddingOptions } from './losses/encoder-loss.js';
 export { exactDistillLoss, type Divergence, type ExactDistillOptions } from './losses/exact-loss.js';
+// higher compression
+export { applyMerges, mergesByFrequency, mergesByScore, type MergedPatches, type MergeList, type MergeOptions } from './merging/merge-list.js';
+export { compressionTarget, mergeRows } from './merging/merge-rows.js';
+// weights
+export { BOLMO_EMBEDDINGS, mergeTensors, taskArithmetic, type MergeChange, type MergeReport, type TaskArithmeticOptions } from './task-arithmetic.js';
+export { bltFromLlama, type BltFromLlamaOptions, type LlamaShape } from './blt-from-llama.js';

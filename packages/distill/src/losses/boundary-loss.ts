@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { checkShape } from '@bytelm/core';
+import { checkShape, stopGradient } from '@bytelm/core';
 import { boundaryCrossEntropyOp, boundaryDivergenceOp } from '../kernels/boundary-losses.js';
 import { reduceLosses, type ReduceOptions } from './reduce.js';
 
@@ -18,8 +18,8 @@ export interface BoundaryLossOptions extends ReduceOptions {
  * @source Bolmo, arXiv 2512.15586, L_B.
  */
 export function boundaryLoss(logProb: tf.Tensor, { labels, clip = 1e-3, ...options }: BoundaryLossOptions & { labels: tf.Tensor }): tf.Tensor {
-  const [a, b] = pair('boundaryLoss', logProb, labels, 'labels', options.mask);
-  return tf.tidy(() => reduceLosses(tf.reshape(boundaryCrossEntropyOp({ logProb: a, labels: b }, { clip })[0]!, logProb.shape), options));
+  check('boundaryLoss', logProb, labels, 'labels', options.mask);
+  return tf.tidy(() => reduceLosses(tf.reshape(boundaryCrossEntropyOp({ logProb: flat(logProb), labels: flat(stopGradient(labels)) }, { clip })[0]!, logProb.shape), options));
 }
 
 /**
@@ -27,15 +27,16 @@ export function boundaryLoss(logProb: tf.Tensor, { labels, clip = 1e-3, ...optio
  * @param options.target (B, L) log-probabilities; no gradient flows to them.
  */
 export function boundaryDivergence(logProb: tf.Tensor, { target, clip = 1e-3, ...options }: BoundaryLossOptions & { target: tf.Tensor }): tf.Tensor {
-  const [a, b] = pair('boundaryDivergence', logProb, target, 'target', options.mask);
-  return tf.tidy(() => reduceLosses(tf.reshape(boundaryDivergenceOp({ logProb: a, target: b }, { clip })[0]!, logProb.shape), options));
+  check('boundaryDivergence', logProb, target, 'target', options.mask);
+  return tf.tidy(() => reduceLosses(tf.reshape(boundaryDivergenceOp({ logProb: flat(logProb), target: flat(stopGradient(target)) }, { clip })[0]!, logProb.shape), options));
 }
 
-function pair(where: string, logProb: tf.Tensor, other: tf.Tensor, name: string, mask: tf.Tensor | undefined): [tf.Tensor, tf.Tensor] {
+const flat = (x: tf.Tensor): tf.Tensor => tf.reshape(x, [-1]);
+
+function check(where: string, logProb: tf.Tensor, other: tf.Tensor, name: string, mask: tf.Tensor | undefined): void {
   const dims = checkShape(where, logProb, 'logProb', '(B, L)', {}, 'float32');
   checkShape(where, other, name, '(B, L)', dims, 'float32');
   if (mask) checkShape(where, mask, 'mask', '(B, L)', dims, 'float32');
-  return [tf.reshape(logProb, [-1]), tf.reshape(other, [-1])];
 }
 
 export interface BoundaryScores {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { checkShape, ConfigError, gatherRows } from '@bytelm/core';
+import { checkShape, ConfigError, gatherRows, stopGradient } from '@bytelm/core';
 import { vectorDistanceOp, type Distance } from '../kernels/vector-distance.js';
 import { reduceLosses, type ReduceOptions } from './reduce.js';
 
@@ -75,5 +75,5 @@ export function patchEmbeddingLoss(hidden: tf.Tensor, { embeddings, patchIds, di
 function distances(student: tf.Tensor, teacher: tf.Tensor, distance: Distance): tf.Tensor {
   const [B, P, D] = student.shape as [number, number, number];
   const rows = (x: tf.Tensor) => tf.reshape(x, [B * P, D]);
-  return tf.reshape(vectorDistanceOp({ student: rows(student), teacher: rows(teacher) }, { distance })[0]!, [B, P]);
+  return tf.reshape(vectorDistanceOp({ student: rows(student), teacher: rows(stopGradient(teacher)) }, { distance })[0]!, [B, P]);
 }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { checkShape, ConfigError } from '@bytelm/core';
+import { checkShape, ConfigError, stopGradient } from '@bytelm/core';
 import { bernoulliDivergenceOp, type Divergence } from '../kernels/bernoulli-divergence.js';
 import { reduceLosses, type ReduceOptions } from './reduce.js';
 
@@ -37,7 +37,7 @@ export function exactDistillLoss(student: tf.Tensor, { teacher, divergence = 'kl
   if (!(temperature > 0)) throw new ConfigError(`[exactDistillLoss] temperature: expected a number above 0, got ${temperature}.`);
   return tf.tidy(() => {
     const flat = (x: tf.Tensor) => tf.reshape(x, [-1]);
-    const [losses] = bernoulliDivergenceOp({ teacher: flat(teacher), student: flat(student) }, { divergence, temperature, epsilon });
+    const [losses] = bernoulliDivergenceOp({ teacher: flat(stopGradient(teacher)), student: flat(student) }, { divergence, temperature, epsilon });
     return reduceLosses(tf.reshape(losses!, student.shape), options);
   });
 }
