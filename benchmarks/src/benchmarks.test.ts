@@ -107,7 +107,7 @@ describe('growth', () => {
 
 it('makes markdown and files', () => {
   expect(table(['a', 'b'], [['1', '2']])).toBe('| a | b |\n| --- | --- |\n| 1 | 2 |');
-  expect(opsTable([{ op: 'x', pass: 'forward', flops: 2e9, bytes: 1e9, fast: { ms: 100, msP10: 90, msP90: 110, runs: 20 }, portable: { ms: 250, msP10: 1, msP90: 1, runs: 20 } }])).toContain('| 2.5× | 20.0 | 10.0 |');
+  expect(opsTable([{ op: 'x', pass: 'forward', flops: 2e9, bytes: 1e9, fast: { ms: 100, msP10: 90, msP90: 110, runs: 20 }, portable: { ms: 250, msP10: 1, msP90: 1, runs: 20 } }])).toContain('| 2.5× |  | 20.0 | 10.0 |');
   const folder = mkdtempSync(join(tmpdir(), 'bytelm-'));
   try {
     const [path] = saveResult(folder, 'ops', '2026-01-02T00:00:00Z', { json: '{}' });

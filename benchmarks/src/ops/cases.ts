@@ -3,6 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { crossEntropy, embedding, linear, matMul, rmsNorm, scan, segmentPool } from '@bytelm/core';
 import { attention } from '@bytelm/latent-transformer';
 import { causalConv1d, ssd } from '@bytelm/mamba2';
+import { mlstm } from '@bytelm/mlstm';
+import { hashEmbedding, hashNgramIds } from '@bytelm/patching';
+import { mlstmStock } from './mlstm-stock.js';
 
 export interface OpCase {
   name: string;
@@ -11,7 +14,16 @@ export interface OpCase {
   /** Each operand once, forward. */
   bytes: number;
   /** Differentiable inputs, and how the op runs on them. Made on the active backend. */
-  make: () => { inputs: tf.Tensor[]; run: (...inputs: tf.Tensor[]) => tf.Tensor };
+  make: () => Made;
+  /** The op has no gradient. */
+  forwardOnly?: boolean;
+}
+
+export interface Made {
+  inputs: tf.Tensor[];
+  run: (...inputs: tf.Tensor[]) => tf.Tensor;
+  /** The same out of tfjs' own ops, as one would write it without this library. */
+  stock?: (...inputs: tf.Tensor[]) => tf.Tensor;
 }
 
 const random = (shape: number[], seed: number, low = -1, high = 1) => tf.randomUniform(shape, low, high, 'float32', seed);
@@ -45,6 +57,25 @@ const attentionCase = (name: string, T: number, heads: number, P: number, window
   }),
 });
 
+const HASH = { sizes: [3, 4, 5, 6, 7, 8], vocabularySize: 10007 };
+
+/** Byte embedding and six tables of 10007 x 192; the step is one position of each row. */
+const hashEmbeddingCase = (name: string, length: number): OpCase => ({
+  name,
+  flops: 6 * B * length * D,
+  bytes: 4 * 8 * B * length * D,
+  make: () => {
+    const at = ids([B, length], 260);
+    const buckets = hashNgramIds(at as tf.Tensor2D, HASH);
+    const rowsOf = tf.split(buckets, HASH.sizes.length).map((b) => tf.reshape(b, [B, length]));
+    return {
+      inputs: [random([260, D], 1), ...HASH.sizes.map((n) => random([HASH.vocabularySize, D], n))],
+      run: (bytes, ...tables) => hashEmbedding(at, buckets, { bytes: bytes!, tables }),
+      stock: (bytes, ...tables) => tf.addN([tf.gather(bytes!, at), ...tables.map((t, i) => tf.gather(t, rowsOf[i]!))]),
+    };
+  },
+});
+
 export const OP_CASES: readonly OpCase[] = [
   matMulCase('matMul NN 512³', [512, 512], [512, 512], 2 * 512 ** 3, {}),
   matMulCase('matMul NT 512³', [512, 512], [512, 512], 2 * 512 ** 3, { transposeB: true }),
@@ -63,6 +94,17 @@ export const OP_CASES: readonly OpCase[] = [
         run: (x, dt, Bm, C) => ssd(x!, { dt: dt!, A, B: Bm!, C: C!, dtSoftplus: true }).y,
       };
     },
+  },
+  {
+    name: 'mlstm 8 x 512, 4 heads of 24 and 48',
+    // Pairs within chunks of 64 (scores and values), and each position with the state (in, out).
+    flops: rows * 4 * (2 * 64 * (24 + 48) + 4 * 24 * 48),
+    bytes: 4 * rows * 4 * (2 * 24 + 2 * 48 + 2),
+    make: () => ({
+      inputs: [random([B, L, 4, 24], 1), random([B, L, 4, 24], 2), random([B, L, 4, 48], 3), random([B, L, 4], 4, -3, 3), random([B, L, 4], 5, -3, 3)],
+      run: (q, k, v, inputGate, forgetGate) => mlstm(q!, { k: k!, v: v!, inputGate: inputGate!, forgetGate: forgetGate! }).h,
+      stock: (q, k, v, inputGate, forgetGate) => mlstmStock(q!, k!, v!, inputGate!, forgetGate!),
+    }),
   },
   {
     name: 'causalConv1d 8 x 512 x 640, width 4, silu',
@@ -100,6 +142,18 @@ export const OP_CASES: readonly OpCase[] = [
       return { inputs: [random([256, D], 1)], run: (table) => embedding(table!, at) };
     },
   },
+  {
+    name: 'hash n-grams 8 x 512, sizes 3 to 8',
+    flops: 0,
+    bytes: 4 * rows * 7,
+    forwardOnly: true,
+    make: () => {
+      const at = ids([B, L], 260) as tf.Tensor2D;
+      return { inputs: [], run: () => hashNgramIds(at, HASH) };
+    },
+  },
+  hashEmbeddingCase('hash embedding 4096 x 192, 6 tables of 10007', L),
+  hashEmbeddingCase('hash embedding 8 x 192, 6 tables of 10007 (a step)', 1),
   {
     name: 'scan 8 x 512 x 320',
     flops: 2 * rows * 320,

@@ -15,14 +15,15 @@ export async function benchOps({ seconds, only }: OpsJob): Promise<OpRow[]> {
   const rows: OpRow[] = [];
   for (const c of OP_CASES) {
     if (only && !c.name.includes(only)) continue;
-    for (const pass of ['forward', 'backward'] as const) rows.push(await benchCase(c, pass, seconds / 4));
+    for (const pass of c.forwardOnly ? (['forward'] as const) : (['forward', 'backward'] as const)) rows.push(await benchCase(c, pass, seconds / 4));
   }
   return rows;
 }
 
 async function benchCase(c: OpCase, pass: OpRow['pass'], seconds: number): Promise<OpRow> {
-  const { inputs, run } = c.make();
-  const once = pass === 'forward' ? () => [tf.tidy(() => run(...inputs))] : gradientsOf(run, inputs);
+  const { inputs, run, stock } = c.make();
+  const onceOf = (f: typeof run) => (pass === 'forward' ? () => [tf.tidy(() => f(...inputs))] : gradientsOf(f, inputs));
+  const once = onceOf(run);
   // A backward pass costs two products for each of the forward pass, which it runs, too.
   const cost = pass === 'forward' ? 1 : 3;
   const row: OpRow = { op: c.name, pass, flops: cost * c.flops, bytes: cost * c.bytes };
@@ -31,6 +32,7 @@ async function benchCase(c: OpCase, pass: OpRow['pass'], seconds: number): Promi
     if (!(difference <= AGREEMENT)) row.problem = `kernel and portable form differ by ${difference.toExponential(1)}`;
     row.fast = await timed('auto', once, seconds);
     row.portable = await timed('portable', once, seconds);
+    if (stock) row.stock = await timed('auto', onceOf(stock), seconds).catch((e: Error) => e.message.split('\n')[0]!);
   } catch (e) {
     row.problem = (e as Error).message.split('\n')[0]!;
   } finally {

@@ -14,14 +14,16 @@ export interface OpRow {
   bytes: number;
   fast?: Timing;
   portable?: Timing;
+  /** Out of tfjs' own ops, or why that does not run. */
+  stock?: Timing | string;
   /** Why there is no trustworthy time. */
   problem?: string;
 }
 
 export function opsTable(rows: readonly OpRow[]): string {
   const lines = rows.map((r) => {
-    const { fast, portable } = r;
-    if (!fast || !portable) return [r.op, r.pass, '', '', '', '', '', r.problem ?? ''];
+    const { fast, portable, stock } = r;
+    if (!fast || !portable) return [r.op, r.pass, '', '', '', '', '', '', r.problem ?? ''];
     const perSecond = 1000 / fast.ms;
     return [
       r.op,
@@ -29,10 +31,11 @@ export function opsTable(rows: readonly OpRow[]): string {
       `${fast.ms.toFixed(3)} (${fast.msP10.toFixed(3)} to ${fast.msP90.toFixed(3)})`,
       portable.ms.toFixed(3),
       `${(portable.ms / fast.ms).toFixed(1)}×`,
+      stock === undefined ? '' : typeof stock === 'string' ? stock : stock.ms.toFixed(3),
       r.flops ? ((r.flops * perSecond) / 1e9).toFixed(1) : '',
       ((r.bytes * perSecond) / 1e9).toFixed(1),
       r.problem ?? '',
     ];
   });
-  return table(['op', 'pass', 'kernel ms (p10 to p90)', 'portable ms', 'gain', 'GFLOP/s', 'GB/s', ''], lines);
+  return table(['op', 'pass', 'kernel ms (p10 to p90)', 'portable ms', 'gain', 'stock tfjs ms', 'GFLOP/s', 'GB/s', ''], lines);
 }
