@@ -167,7 +167,7 @@ export class KvCache {
 
   /**
    * Takes a row back to `length` positions, e.g. after refused drafts. Without a window to any length, in a ring by `slack` + 1 positions
-   * (all together, where a row is taken back several times without going on).
+   * (all together, where a row is taken back several times without going on). Never to before `reset`, that is into an earlier document.
    * @throws DataError when a ring has already overwritten positions that the shorter row would see.
    */
   rollback(state: KvCacheState, row: number, length: number): KvCacheState {
@@ -175,7 +175,7 @@ export class KvCache {
     const { windowLeft, slack } = this.config;
     const now = state.lengths[row]!;
     if (!(Number.isInteger(length) && length >= 0 && length <= now)) {
-      throw new DataError(`[KvCache.rollback] row ${row}: expected a length in 0..${now}, got ${length}.`);
+      throw new DataError(`[KvCache.rollback] row ${row}: expected a length in 0..${now}, got ${length}. Hint: what came before startDocument is gone.`);
     }
     const oldest = Math.max(0, state.written[row]! - state.k.shape[1]);
     const needed = Math.max(0, length - windowLeft);

@@ -39,7 +39,8 @@ export interface SequenceModel<S = any> extends HasParameters {
   startDocument(state: S, rows: readonly number[]): S;
   /**
    * Models whose states keep positions apart (key/value caches): takes back the last `steps[i]` positions of `rows[i]`, e.g. refused drafts.
-   * Recurrent models have none: take snapshots with `cloneState`. What `remember` gave stays. Consumes the state like `step`.
+   * Recurrent models have none: take snapshots with `cloneState`. Not to before `startDocument`; what `remember` gave stays. Consumes the
+   * state like `step`.
    */
   rollback?(state: S, rows: readonly number[], steps: readonly number[]): S;
   /**
