@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { cpuKernel, defineOp, gatherRows, segmentPool, type OpInputs } from '@bytelm/core';
 import { poolAttentionGradLoops, poolAttentionLoops } from './loops.js';
 import { alongSlots, withoutSlots, type PatchAttentionAttrs, type PatchAttentionInput } from './shapes.js';
+import { poolAttentionGradTensorflow, poolAttentionTensorflow } from './tensorflow.js';
 import { poolAttentionGradWasm, poolAttentionWasm } from './wasm.js';
 
 type Sizes = { B: number; L: number; M: number; S: number; H: number; D: number; Dv: number };
@@ -64,7 +65,7 @@ export const poolAttentionGradOp = defineOp<PatchAttentionInput | 'dy', PatchAtt
   name: 'PoolAttentionGrad',
   inputs: ['q', 'k', 'v', 'ids', 'dy'],
   portable: poolAttentionGradPortable,
-  kernels: { cpu: cpuKernel(poolAttentionGradLoops), wasm: poolAttentionGradWasm },
+  kernels: { cpu: cpuKernel(poolAttentionGradLoops), wasm: poolAttentionGradWasm, tensorflow: poolAttentionGradTensorflow },
 });
 
 /** q (B, M, S, H, D); k, v (B, L, H, D); ids (B, L): the S slots of a patch attend to its own bytes. */
@@ -72,7 +73,7 @@ export const poolAttentionOp = defineOp<PatchAttentionInput, PatchAttentionAttrs
   name: 'PoolAttention',
   inputs: ['q', 'k', 'v', 'ids'],
   portable: poolAttentionPortable,
-  kernels: { cpu: cpuKernel(poolAttentionLoops), wasm: poolAttentionWasm },
+  kernels: { cpu: cpuKernel(poolAttentionLoops), wasm: poolAttentionWasm, tensorflow: poolAttentionTensorflow },
   gradient: ({ dys: [dy], inputs, attrs }) => {
     const [q, k, v] = poolAttentionGradOp({ ...inputs, dy }, attrs);
     return { q, k, v };

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { cpuKernel, defineOp, gatherRows, segmentPool, type OpInputs } from '@bytelm/core';
 import { slotAttentionGradLoops, slotAttentionLoops } from './loops.js';
 import { alongSlots, withoutSlots, type PatchAttentionAttrs, type PatchAttentionInput } from './shapes.js';
+import { slotAttentionGradTensorflow, slotAttentionTensorflow } from './tensorflow.js';
 import { slotAttentionGradWasm, slotAttentionWasm } from './wasm.js';
 
 type Sizes = { B: number; L: number; M: number; S: number; H: number; D: number; Dv: number };
@@ -55,7 +56,7 @@ export const slotAttentionGradOp = defineOp<PatchAttentionInput | 'dy', PatchAtt
   name: 'SlotAttentionGrad',
   inputs: ['q', 'k', 'v', 'ids', 'dy'],
   portable: slotAttentionGradPortable,
-  kernels: { cpu: cpuKernel(slotAttentionGradLoops), wasm: slotAttentionGradWasm },
+  kernels: { cpu: cpuKernel(slotAttentionGradLoops), wasm: slotAttentionGradWasm, tensorflow: slotAttentionGradTensorflow },
 });
 
 /** q (B, L, H, D); k, v (B, M, S, H, D); ids (B, L): every byte attends to the S slots of one patch. */
@@ -63,7 +64,7 @@ export const slotAttentionOp = defineOp<PatchAttentionInput, PatchAttentionAttrs
   name: 'SlotAttention',
   inputs: ['q', 'k', 'v', 'ids'],
   portable: slotAttentionPortable,
-  kernels: { cpu: cpuKernel(slotAttentionLoops), wasm: slotAttentionWasm },
+  kernels: { cpu: cpuKernel(slotAttentionLoops), wasm: slotAttentionWasm, tensorflow: slotAttentionTensorflow },
   gradient: ({ dys: [dy], inputs, attrs }) => {
     const [q, k, v] = slotAttentionGradOp({ ...inputs, dy }, attrs);
     return { q, k, v };
