@@ -1,6 +1,7 @@
 // conversions
 export { decoderPatchIds, lengthsFromStarts, padLengths, patchIds, splitLongLengths, startsFromLengths, uniformLengths, type LengthConvention } from './segmentation/lengths.js';
 export { patchLengths, patchStarts, segmentationFromLengths, segmentationFromStarts, type FromLengthsOptions } from './segmentation/convert.js';
+export { segmentGather, segmentMax, segmentMean } from './segmentation/pool.js';
 // entropies
 export { nextByteEntropy } from './entropy/next-byte-entropy.js';
 export { entropies, type EntropiesOptions } from './entropy/entropies.js';

@@ -130,10 +130,7 @@ export async function* patchSideBySide(patcher: RulePatcher<any>, pieces: AsyncI
         rows.forEach((row, b) => all.set(of(row).subarray(0, lengths[b]), b * L));
         return all;
       };
-      // Padding continues the last document.
-      const documentIds = join((row) => row.documents);
-      lengths.forEach((n, b) => documentIds.fill(n ? documentIds[b * L + n - 1]! : 0, b * L + n, (b + 1) * L));
-      const ctx = new SequenceContext(B, L, { ids: join((row) => row.ids), documentIds, lengths });
+      const ctx = new SequenceContext(B, L, { ids: join((row) => row.ids), ...documentsOf(join((row) => row.documents), lengths, L) });
       const out = await patcher.prefill(undefined, state, ctx);
       state = out.state;
       let worked = 0;
@@ -154,6 +151,13 @@ export async function* patchSideBySide(patcher: RulePatcher<any>, pieces: AsyncI
   } finally {
     disposeState(state);
   }
+}
+
+/** Padding continues the last document. What says nothing is left out: models have a faster path without it. */
+function documentsOf(documentIds: Int32Array, lengths: readonly number[], L: number): { documentIds?: Int32Array; lengths?: readonly number[] } {
+  lengths.forEach((n, b) => documentIds.fill(n ? documentIds[b * L + n - 1]! : 0, b * L + n, (b + 1) * L));
+  const several = lengths.some((_, b) => documentIds[b * L] !== documentIds[(b + 1) * L - 1]);
+  return { ...(several && { documentIds }), ...(lengths.some((n) => n !== L) && { lengths }) };
 }
 
 /** The same for patchers that need whole documents. */

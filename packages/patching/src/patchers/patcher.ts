@@ -36,7 +36,7 @@ export interface PatcherState {
   open: Int32Array;
 }
 
-/** What a rule is asked about: one id of one row. */
+/** What a rule is asked about: one id of one row. Valid during the call only. */
 export interface PatcherStep<S> {
   id: number;
   /** Of the document, from 1: the first id of a document always is a patch of its own. */
@@ -60,6 +60,8 @@ export abstract class RulePatcher<S extends PatcherState = PatcherState> impleme
   readonly maxChunkLength: number | undefined;
   readonly documentEnds: ReadonlySet<number>;
   protected readonly padTo: number;
+  /** One object for all questions: a corpus has as many as bytes. */
+  private readonly asked: PatcherStep<S> = { id: 0, position: 0, row: 0, state: undefined as never, value: 0 };
 
   constructor(options: PatcherOptions = {}) {
     const name = this.constructor.name;
@@ -159,10 +161,16 @@ export abstract class RulePatcher<S extends PatcherState = PatcherState> impleme
   private decide(state: S, row: number, id: number, value: number): boolean {
     const position = state.position[row]++;
     const open = ++state.open[row];
+    const { asked } = this;
+    asked.id = id;
+    asked.position = position;
+    asked.row = row;
+    asked.state = state;
+    asked.value = value;
     // The rule is asked even where it cannot change the outcome: it may remember.
-    const closes = position > 0 && this.closes({ id, position, row, state, value });
-    const boundary = position === 0 || closes || open === this.maxChunkLength || this.documentEnds.has(id);
-    if (position === 0) this.first({ id, position, row, state, value });
+    let boundary = true;
+    if (position === 0) this.first(asked);
+    else boundary = this.closes(asked) || open === this.maxChunkLength || this.documentEnds.has(id);
     if (boundary) state.open[row] = 0;
     return boundary;
   }
