@@ -4,6 +4,7 @@ import { poolAttentionGradLoops, poolAttentionLoops } from './loops.js';
 import { alongSlots, withoutSlots, type PatchAttentionAttrs, type PatchAttentionInput } from './shapes.js';
 import { poolAttentionGradTensorflow, poolAttentionTensorflow } from './tensorflow.js';
 import { poolAttentionGradWasm, poolAttentionWasm } from './wasm.js';
+import { poolAttentionGradWebGpu, poolAttentionWebGpu } from './webgpu.js';
 
 type Sizes = { B: number; L: number; M: number; S: number; H: number; D: number; Dv: number };
 
@@ -65,7 +66,7 @@ export const poolAttentionGradOp = defineOp<PatchAttentionInput | 'dy', PatchAtt
   name: 'PoolAttentionGrad',
   inputs: ['q', 'k', 'v', 'ids', 'dy'],
   portable: poolAttentionGradPortable,
-  kernels: { cpu: cpuKernel(poolAttentionGradLoops), wasm: poolAttentionGradWasm, tensorflow: poolAttentionGradTensorflow },
+  kernels: { cpu: cpuKernel(poolAttentionGradLoops), wasm: poolAttentionGradWasm, webgpu: poolAttentionGradWebGpu, tensorflow: poolAttentionGradTensorflow },
 });
 
 /** q (B, M, S, H, D); k, v (B, L, H, D); ids (B, L): the S slots of a patch attend to its own bytes. */
@@ -73,7 +74,7 @@ export const poolAttentionOp = defineOp<PatchAttentionInput, PatchAttentionAttrs
   name: 'PoolAttention',
   inputs: ['q', 'k', 'v', 'ids'],
   portable: poolAttentionPortable,
-  kernels: { cpu: cpuKernel(poolAttentionLoops), wasm: poolAttentionWasm, tensorflow: poolAttentionTensorflow },
+  kernels: { cpu: cpuKernel(poolAttentionLoops), wasm: poolAttentionWasm, webgpu: poolAttentionWebGpu, tensorflow: poolAttentionTensorflow },
   gradient: ({ dys: [dy], inputs, attrs }) => {
     const [q, k, v] = poolAttentionGradOp({ ...inputs, dy }, attrs);
     return { q, k, v };

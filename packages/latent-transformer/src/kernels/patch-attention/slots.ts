@@ -4,6 +4,7 @@ import { slotAttentionGradLoops, slotAttentionLoops } from './loops.js';
 import { alongSlots, withoutSlots, type PatchAttentionAttrs, type PatchAttentionInput } from './shapes.js';
 import { slotAttentionGradTensorflow, slotAttentionTensorflow } from './tensorflow.js';
 import { slotAttentionGradWasm, slotAttentionWasm } from './wasm.js';
+import { slotAttentionGradWebGpu, slotAttentionWebGpu } from './webgpu.js';
 
 type Sizes = { B: number; L: number; M: number; S: number; H: number; D: number; Dv: number };
 
@@ -56,7 +57,7 @@ export const slotAttentionGradOp = defineOp<PatchAttentionInput | 'dy', PatchAtt
   name: 'SlotAttentionGrad',
   inputs: ['q', 'k', 'v', 'ids', 'dy'],
   portable: slotAttentionGradPortable,
-  kernels: { cpu: cpuKernel(slotAttentionGradLoops), wasm: slotAttentionGradWasm, tensorflow: slotAttentionGradTensorflow },
+  kernels: { cpu: cpuKernel(slotAttentionGradLoops), wasm: slotAttentionGradWasm, webgpu: slotAttentionGradWebGpu, tensorflow: slotAttentionGradTensorflow },
 });
 
 /** q (B, L, H, D); k, v (B, M, S, H, D); ids (B, L): every byte attends to the S slots of one patch. */
@@ -64,7 +65,7 @@ export const slotAttentionOp = defineOp<PatchAttentionInput, PatchAttentionAttrs
   name: 'SlotAttention',
   inputs: ['q', 'k', 'v', 'ids'],
   portable: slotAttentionPortable,
-  kernels: { cpu: cpuKernel(slotAttentionLoops), wasm: slotAttentionWasm, tensorflow: slotAttentionTensorflow },
+  kernels: { cpu: cpuKernel(slotAttentionLoops), wasm: slotAttentionWasm, webgpu: slotAttentionWebGpu, tensorflow: slotAttentionTensorflow },
   gradient: ({ dys: [dy], inputs, attrs }) => {
     const [q, k, v] = slotAttentionGradOp({ ...inputs, dy }, attrs);
     return { q, k, v };
