@@ -8,6 +8,7 @@ export { openPretrained, type PretrainedFiles, type PretrainedOptions } from './
 export { withRowSlices, type RowSlice } from './row-slices.js';
 export { parseConfig } from './config-json.js';
 export { saveSafetensors, serializeSafetensors, type SavableTensor, type SavableTensors, type StreamedTensor } from './save-safetensors.js';
+export { loadState, saveState } from './state-file.js';
 export { saveShards, type SaveShardsOptions } from './save-shards.js';
 export { writeFileAtomic, type WriteFs } from './write-atomic.js';
 export { mapKeys, type KeyMap, type KeyRule } from './key-map.js';

@@ -10,6 +10,8 @@ import type { TensorSource } from './tensor-source.js';
 export interface PretrainedOptions extends HubOptions {
   /** The weight file, where a repository has several. Default: safetensors before torch, an index before single files. */
   weights?: string | undefined;
+  /** Further files to download beside configuration and weights where the repository has them, e.g. `tokenizer.json`. */
+  alsoFetch?: readonly string[] | undefined;
   /** See `openTorchCheckpoint`. */
   skipForeign?: boolean | undefined;
 }
@@ -47,7 +49,7 @@ export async function openPretrained(idOrPath: string, options: PretrainedOption
     throw new CheckpointError(`[openPretrained] ${idOrPath}: expected a folder, a weight file or a repository (owner/name), found no such file. Hint: check the path.`);
   }
   if (!isNode() || options.cacheDir === null) return openRemote(idOrPath, options);
-  const folder = await fetchRepository(idOrPath, (files, read) => neededFiles(idOrPath, files, read, options.weights), options);
+  const folder = await fetchRepository(idOrPath, (files, read) => neededFiles(idOrPath, files, read, options), options);
   return openLocal(idOrPath, folder, true, options);
 }
 
@@ -86,8 +88,8 @@ function choose(name: string, files: readonly string[], wanted: string | undefin
 }
 
 /** Everything to download: configurations, weights and, for an index, its shards. */
-async function neededFiles(name: string, files: readonly string[], read: (file: string) => Promise<string>, wanted: string | undefined): Promise<string[]> {
+async function neededFiles(name: string, files: readonly string[], read: (file: string) => Promise<string>, { weights: wanted, alsoFetch = [] }: PretrainedOptions): Promise<string[]> {
   const { configs } = chooseFiles(files);
   const { weights } = choose(name, files, wanted);
-  return [...configs, weights!, ...(weights!.endsWith('.json') ? shardsOf(await read(weights!)) : [])];
+  return [...configs, weights!, ...(weights!.endsWith('.json') ? shardsOf(await read(weights!)) : []), ...alsoFetch.filter((f) => files.includes(f))];
 }
