@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { Rng, setKernelPolicy } from '@bytelm/core';
-import { backendsForTest, checkGradients, expectClose, expectNoLeak, useBackend } from '@bytelm/core/testing';
+import { backendsForTest, checkGradients, expectClose, expectNoLeak, loadCase, toTensor, useBackend } from '@bytelm/core/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { attention } from './attention.js';
 import { poolAttention, slotAttention } from './patch-attention.js';
@@ -81,6 +81,17 @@ describe.each(backendsForTest())('attention between bytes and patches on %s', (b
       const inputs = make(SIZES[0]!) as [tf.Tensor, tf.Tensor, tf.Tensor];
       await expectNoLeak(() => tf.tidy(() => void tf.grads((...x) => tf.sum(form.local(...(x as typeof inputs))))(inputs)));
     });
+  });
+
+  it.each(['attn_cross_enc', 'attn_cross_enc_k2', 'attn_cross_dec'])('equals the golden case %s', async (name) => {
+    const { tensors, tol } = loadCase('kernels', name);
+    const [q, k, v, querySegments, keySegments] = ['q', 'k', 'v', 'q_seg', 'k_seg'].map((n) => toTensor(tensors.get(`in.${n}`)!)) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor2D, tf.Tensor2D];
+    const patches = 8;
+    const slots = (x: tf.Tensor4D) => tf.reshape(x, [x.shape[0], patches, x.shape[1] / patches, x.shape[2], x.shape[3]]) as tf.Tensor5D;
+    // The decoder's cases have slots as keys, the encoder's as queries.
+    const isDecoder = k.shape[1] % patches === 0;
+    const y = isDecoder ? slotAttention(q, { k: slots(k), v: slots(v), ids: querySegments }) : poolAttention(slots(q), { k, v, ids: keySegments });
+    await expectClose(tf.reshape(y, q.shape), toTensor(tensors.get('out.o')!), { atol: tol['out.o']!, rtol: 0 });
   });
 
   it('works on nothing', async () => {
