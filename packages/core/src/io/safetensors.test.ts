@@ -76,17 +76,6 @@ describe('reading', () => {
     }
   });
 
-  it('rows of a tensor, in every format', async () => {
-    const values = Float32Array.from({ length: 24 }, (_, i) => i - 7.5);
-    const source = await openSafetensors(await serializeSafetensors({ x: { dtype: 'float32', shape: [6, 2, 2], values }, y: { dtype: 'float32', shape: [1], values: values.slice(0, 1) } }));
-    expect(await source.read('x', { rows: [2, 5] })).toEqual({ dtype: 'float32', shape: [3, 2, 2], values: values.slice(8, 20) });
-    expect(await source.read('x', { rows: [6, 6] })).toEqual({ dtype: 'float32', shape: [0, 2, 2], values: new Float32Array(0) });
-    for (const rows of [[-1, 2], [3, 2], [0, 7], [0.5, 2]] as const) await expect(source.read('x', { rows })).rejects.toThrow(/there are no rows/);
-    const halves = await openSafetensors(file({ x: entry('BF16', [3, 2], 0, 12) }, new Uint8Array(Uint16Array.of(0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0).buffer)));
-    expect((await halves.read('x', { rows: [1, 2] })).values).toEqual(Float32Array.of(3, 4));
-    expect((await halves.read('x', { rows: [2, 3], as: 'packed' })).values).toEqual(Int32Array.of(0x40c040a0));
-  });
-
   it('memory of its own: changing a tensor does not change the bytes it came from', async () => {
     const bytes = one('F32', Float32Array.of(1, 2));
     const { values } = await readX(bytes);

@@ -4,7 +4,7 @@ import { findInFolder } from './find-in-folder.js';
 import { parseSafetensorsHeader, safetensorsHeaderLength, type SafetensorsEntry } from './safetensors-header.js';
 import { rowRange } from './row-slices.js';
 import { openShards } from './shards.js';
-import { decodeValues, DTYPE_BYTES, noSuchTensor, shapeOfRows, sizeOf, type HostTensor, type RawTensor, type ReadOptions, type TensorSource } from './tensor-source.js';
+import { decodeValues, noSuchTensor, type HostTensor, type RawTensor, type ReadOptions, type TensorSource } from './tensor-source.js';
 
 /**
  * Opens a safetensors checkpoint lazily: one file, an index of shards (`*.index.json`), or a folder that holds either. A file can also be
@@ -62,11 +62,8 @@ class SafetensorsFile implements TensorSource {
   read(name: string): Promise<HostTensor>;
   read(name: string, options: ReadOptions): Promise<HostTensor | RawTensor>;
   async read(name: string, options: ReadOptions = {}): Promise<HostTensor | RawTensor> {
-    const { dtype, shape: whole, start: first } = this.info(name);
+    const { dtype, shape, start, end } = this.info(name);
     const where = `${this.name}: tensor ${name}`;
-    const shape = shapeOfRows(whole, options.rows, where);
-    const start = first + (options.rows?.[0] ?? 0) * sizeOf(whole.slice(1)) * DTYPE_BYTES[dtype];
-    const end = start + sizeOf(shape) * DTYPE_BYTES[dtype];
     let raw: Uint8Array;
     try {
       raw = await this.bytes.read(start, end);

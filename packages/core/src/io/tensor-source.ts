@@ -32,8 +32,6 @@ export interface ReadOptions {
    * concerned. By default halves become float32 (exact), F64 is rounded to float32, and 64-bit integers must fit int32.
    */
   as?: 'packed' | 'exact' | undefined;
-  /** Reads only the entries [from, to) of the first axis. */
-  rows?: readonly [from: number, to: number] | undefined;
 }
 
 /** A checkpoint opened for reading: only names and shapes are in memory, values are read one tensor at a time. */
@@ -61,16 +59,6 @@ export interface TensorSource {
 }
 
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
-
-/** The shape of the part of a tensor that `rows` names. @throws CheckpointError when there are no such rows. */
-export function shapeOfRows(shape: readonly number[], rows: ReadOptions['rows'], where: string): number[] {
-  if (!rows) return [...shape];
-  const [from, to] = rows;
-  if (!shape.length || !(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= shape[0]!)) {
-    throw new CheckpointError(`[read] ${where}: there are no rows ${from} to ${to} in shape (${shape.join(', ')}).`);
-  }
-  return [to - from, ...shape.slice(1)];
-}
 
 /** The error for a name that a file does not have, with the closest names it has. */
 export function noSuchTensor(file: string, name: string, names: Iterable<string>): CheckpointError {

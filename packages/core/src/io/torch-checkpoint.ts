@@ -1,7 +1,7 @@
 import { CheckpointError } from '../errors.js';
 import { openBytes, type BytesLike, type ByteSource, type OpenBytesOptions } from './byte-source.js';
 import { readPickle, type PickleValue } from './pickle.js';
-import { decodeValues, DTYPE_BYTES, noSuchTensor, shapeOfRows, sizeOf, type HostTensor, type RawTensor, type ReadOptions, type TensorInfo, type TensorSource } from './tensor-source.js';
+import { decodeValues, DTYPE_BYTES, noSuchTensor, sizeOf, type HostTensor, type RawTensor, type ReadOptions, type TensorInfo, type TensorSource } from './tensor-source.js';
 import { gatherView, isContiguous, isTorchConstant, spanOf, torchCallables, torchStorage, TorchTensor } from './torch-tensors.js';
 import { readZipDirectory, readZipEntry, zipDataStart, type ZipEntry } from './zip.js';
 
@@ -84,11 +84,9 @@ class TorchFile implements TorchCheckpoint {
   read(name: string): Promise<HostTensor>;
   read(name: string, options: ReadOptions): Promise<HostTensor | RawTensor>;
   async read(name: string, options: ReadOptions = {}): Promise<HostTensor | RawTensor> {
-    const whole = this.tensor(name);
-    const width = DTYPE_BYTES[whole.dtype];
+    const tensor = this.tensor(name);
+    const width = DTYPE_BYTES[tensor.dtype];
     const where = `${this.name}: tensor ${name}`;
-    const shape = shapeOfRows(whole.shape, options.rows, where);
-    const tensor = new TorchTensor(whole.storage, whole.dtype, whole.offset + (options.rows?.[0] ?? 0) * (whole.strides[0] ?? 0), shape, whole.strides);
     let span: Uint8Array;
     try {
       const start = (await zipDataStart(this.bytes, this.entryOf(tensor))) + tensor.offset * width;
