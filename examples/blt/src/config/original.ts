@@ -81,7 +81,7 @@ export function readOriginalEntropy(raw: Json, findings: Findings): EntropyModel
 /** Tells the two kinds of `{"args"}` apart. */
 export const isOriginalEntropy = (raw: Json): boolean => {
   const args = (raw.args ?? raw.model) as Json | undefined;
-  return args === undefined ? 'entropy_model' in raw : !('dim_global' in args) && 'dim' in args;
+  return args === undefined ? 'entropy_model' in raw : 'dim' in args && !Object.keys(args).some((k) => /^(dim|n_layers|n_heads)_(global|local)/.test(k));
 };
 
 // Checkpoint: the original builds the entropy model of a params.json with its own base of 10 000, whatever the file says (entropy_model.py).
