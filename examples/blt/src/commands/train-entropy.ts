@@ -21,7 +21,7 @@ const PARTS: TrainParts<EntropyTrainSettings, EntropyTrainOptions> = {
 Examples:
   blt train-entropy --data books.txt --range 0:8042244 --valid-range 8042244:8310401 --steps 2000 --out runs/entropy
   blt train-entropy --resume --out runs/entropy
-  blt patch --calibrate 4.5 --entropy-model runs/entropy --data books.txt`,
+  blt patch --bytes-per-patch 4.5 --calibrate-only --entropy-model runs/entropy --data books.txt`,
   defaults: D,
   addOptions(command) {
     command
@@ -30,7 +30,7 @@ Examples:
       .option('--init <model>', 'start from the weights of a folder, file, or Hugging Face id')
       .addOption(new Option('--decay-rule <name>', `what decays; matrices: all but norms and embeddings, all: as the published code (default: ${D.decayRule})`).choices(['matrices', 'all']));
   },
-  next: (out) => `patch --calibrate 4.5 --entropy-model ${out} --data …`,
+  next: (out) => `patch --bytes-per-patch 4.5 --calibrate-only --entropy-model ${out} --data …`,
   async fresh(options, given) {
     const source = await startingPoint(options);
     return start(source, { ...D, ...given, data: options.data!, init: options.init ?? null, seed: options.seed, backend: options.backend });

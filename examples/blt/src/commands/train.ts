@@ -47,6 +47,7 @@ function addOptions(command: Command): void {
     .option('--row-bytes <number>', `documents: bytes of a row at most (default: ${D.rowBytes})`, whole(2))
     .addOption(new Option('--documents <kind>', `documents: what one is, a piece of the text or a file (default: ${D.documents})`).choices(['pieces', 'files']))
     .option('--document-bytes <number>', `documents: bytes of a piece; it ends with a paragraph (default: ${D.documentBytes})`, whole(16))
+    .addOption(new Option('--prepared [folder]', 'documents: take the patches that `patch` made, beside the files or in this folder (default: patches are made on the way)').preset(''))
     .option('--buffer <rows>', `documents: rows that are shuffled at a time (default: ${D.buffer})`, whole())
     .option('--weights <list>', 'documents: how often rows come from each of --data', numberList)
     .addOption(new Option('--decay-rule <name>', `what decays; matrices: all but norms, embeddings and hash tables, all: as the published code (default: ${D.decayRule})`).choices(['matrices', 'all']))

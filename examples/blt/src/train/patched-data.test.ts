@@ -3,20 +3,26 @@ import { describe, expect, it } from 'vitest';
 import { Rng } from '@bytelm/core';
 import { bytesInMemory, Permutation, type TrainBatch } from '@bytelm/core/train';
 import { SpacePatcher } from '@bytelm/patching';
-import { TextPieces, type DocumentSource } from './documents.js';
+import { TextPieces } from './documents.js';
 import { nextTokenRow, patchBatch, type PatchRow } from './patch-rows.js';
-import { PatchedDocuments, type PatchDocument } from './patched-documents.js';
-import { patchWith } from './patched-windows.js';
-
-/** Documents in memory. */
-const documents = (texts: readonly Uint8Array[]): DocumentSource => ({ count: texts.length, fingerprint: `${texts.map((t) => t.join('.')).join(';')}`, read: async (i) => texts[i]!, close: async () => {} });
+import { patchedOnTheWay, type PatchSource } from './patch-source.js';
+import { PatchedDocuments } from './patched-documents.js';
 
 /** Patch lengths that depend on the ids only: the first is 1, later ones 1 to 5. */
-const patch: PatchDocument = async (ids) => {
+function patch(ids: Int32Array): number[] {
   const lengths = [1];
   for (let at = 1; at < ids.length; at += lengths.at(-1)!) lengths.push(Math.min(1 + (ids[at]! % 5), ids.length - at));
   return lengths;
-};
+}
+
+const encoded = (text: Uint8Array) => Int32Array.of(1, ...[...text].map((b) => b + 4), 2);
+/** Documents in memory. */
+const documents = (texts: readonly Uint8Array[]): PatchSource => ({
+  count: texts.length,
+  fingerprint: `${texts.map((t) => t.join('.')).join(';')}`,
+  document: async (i) => ({ ids: encoded(texts[i]!), lengths: patch(encoded(texts[i]!)) }),
+  close: async () => {},
+});
 
 /** The packing as the specification words it, with plain arrays: x, y, mask and lengths of one batch. */
 function naive(rows: readonly PatchRow[], maxLength: number) {
@@ -104,7 +110,7 @@ describe('PatchedDocuments', () => {
   const texts = Array.from({ length: 7 }, (_, i) => Uint8Array.from({ length: 3 + ((i * 13) % 29) }, (_, k) => (i * 31 + k * 7) % 256));
   const open = (options: Partial<{ patches: number; batch: number; seed: number; buffer: number; weights: number[] }> = {}) => {
     const { weights = [1], patches = 5, batch = 2, seed = 3, buffer = 4 } = options;
-    return new PatchedDocuments(weights.map((weight) => ({ documents: documents(texts), patch, weight })), { patches, batch, maxBytes: 30, seed, buffer });
+    return new PatchedDocuments(weights.map((weight) => ({ documents: documents(texts), weight })), { patches, batch, maxBytes: 30, seed, buffer });
   };
   const take = async (data: PatchedDocuments, n: number) => {
     const out: string[] = [];
@@ -122,8 +128,8 @@ describe('PatchedDocuments', () => {
     for (let epoch = 0; epoch < 6; epoch++) {
       const order = new Permutation(texts.length, new Rng(seed).fork('source 0').fork(`epoch ${epoch}`));
       for (let i = 0; i < texts.length; i++) {
-        const ids = [1, ...[...texts[order.at(i)]!].map((b) => b + 4), 2];
-        const lengths = await patch(Int32Array.from(ids), 0);
+        const ids = [...encoded(texts[order.at(i)]!)];
+        const lengths = patch(Int32Array.from(ids));
         let at = 0;
         for (const n of lengths) {
           for (const id of ids.slice(at, at + n)) stream.push({ id, patch: patches });
@@ -165,8 +171,8 @@ describe('PatchedDocuments', () => {
 
   it('sources come by weight', async () => {
     const counts = [0, 0];
-    const marked = (mark: number): DocumentSource => ({ ...documents([new Uint8Array(50).fill(mark)]), fingerprint: String(mark) });
-    const data = new PatchedDocuments([{ documents: marked(10), patch, weight: 1 }, { documents: marked(20), patch, weight: 4 }], { patches: 4, batch: 1, maxBytes: 50 });
+    const marked = (mark: number): PatchSource => ({ ...documents([new Uint8Array(50).fill(mark)]), fingerprint: String(mark) });
+    const data = new PatchedDocuments([{ documents: marked(10), weight: 1 }, { documents: marked(20), weight: 4 }], { patches: 4, batch: 1, maxBytes: 50 });
     for (let i = 0; i < 500; i++) counts[(await data.next()).ids.includes(24) ? 1 : 0]!++;
     expect(counts[1]! / counts[0]!).toBeGreaterThan(3);
     expect(counts[1]! / counts[0]!).toBeLessThan(5.5);
@@ -176,15 +182,15 @@ describe('PatchedDocuments', () => {
     const state = open().state();
     expect(() => open({ seed: 4 }).restore(state)).toThrow(/not the one this position belongs to/);
     expect(() => open({ patches: 6 }).restore(state)).toThrow(/not the one this position belongs to/);
-    const wrong = new PatchedDocuments([{ documents: documents(texts), patch: async (ids) => [1, ids.length] }], { patches: 2, batch: 1, maxBytes: 9 });
-    await expect(wrong.next()).rejects.toThrow(/document \d: expected patches that sum to its \d+ ids \(BOS to 2\), got \d+/);
+    const wrong = new PatchedDocuments([{ documents: { ...documents(texts), document: async (i) => ({ ids: encoded(texts[i]!), lengths: [1, 100] }) } }], { patches: 2, batch: 1, maxBytes: 9 });
+    await expect(wrong.next()).rejects.toThrow(/document \d: expected patches that sum to its \d+ ids, BOS and EOS included, got 101/);
   });
 
   it('after a failed read the same batch can be asked for again', async () => {
     let fail = true;
-    const flaky: DocumentSource = { ...documents(texts), read: async (i) => (fail && i === 2 ? Promise.reject(new Error('gone')) : texts[i]!) };
+    const flaky: PatchSource = { ...documents(texts), document: async (i) => (fail && i === 2 ? Promise.reject(new Error('gone')) : documents(texts).document(i)) };
     const options = { patches: 5, batch: 2, maxBytes: 30, seed: 3, buffer: 4 };
-    const data = new PatchedDocuments([{ documents: flaky, patch }], options);
+    const data = new PatchedDocuments([{ documents: flaky }], options);
     const good = await take(open(), 6);
     const got: string[] = [];
     while (got.length < 6) {
@@ -199,8 +205,9 @@ describe('PatchedDocuments', () => {
   });
 
   it('patches decided on the way are those of the whole document', async () => {
-    const ids = Int32Array.of(1, ...[...new TextEncoder().encode('two  spaces, here')].map((b) => b + 4), 2);
-    const lengths = await patchWith(new SpacePatcher({ documentEnds: [2] }))(ids, 0);
+    const text = { count: 1, fingerprint: '', read: async () => new TextEncoder().encode('two  spaces, here'), close: async () => {} };
+    const { ids, lengths } = await patchedOnTheWay(text, new SpacePatcher({ documentEnds: [2] })).document(0);
+    expect([ids[0], ids.at(-1), ids.length]).toEqual([1, 2, 19]);
     expect(lengths).toEqual([1, 4, 8, 6]);
   });
 });

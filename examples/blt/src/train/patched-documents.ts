@@ -1,14 +1,10 @@
-import { BYTE_VOCABULARIES, ByteTokenizer, ConfigError, DataError, Rng } from '@bytelm/core';
+import { ConfigError, DataError, Rng } from '@bytelm/core';
 import { Permutation, type BatchSource, type TrainBatch } from '@bytelm/core/train';
-import type { DocumentSource } from './documents.js';
 import { patchBatch, type PatchRow } from './patch-rows.js';
-
-/** Lengths of the patches of a document, BOS … EOS, in the preprocessing convention: they sum to the number of ids. */
-export type PatchDocument = (ids: Int32Array, index: number) => Promise<readonly number[]>;
+import type { PatchSource } from './patch-source.js';
 
 export interface WeightedSource {
-  documents: DocumentSource;
-  patch: PatchDocument;
+  documents: PatchSource;
   /** How often rows come from here, in proportion to the others. Default 1. */
   weight?: number | undefined;
 }
@@ -122,9 +118,6 @@ export class PatchedDocuments implements BatchSource {
   }
 }
 
-const { eos } = BYTE_VOCABULARIES.blt;
-const tokenizer = new ByteTokenizer('blt');
-
 /** Rows of one source, a shuffled buffer at a time. */
 class RowStream {
   /** Where the buffer in use began, and where the next one begins. */
@@ -135,7 +128,7 @@ class RowStream {
   private given = 0;
   private rows: PatchRow[] | undefined;
   /** The document last patched. */
-  private patched: { key: string; ids: Int32Array; lengths: readonly number[] } | undefined;
+  private patched: { key: string; document: PatchRow } | undefined;
   private order: { epoch: number; permutation: Permutation } | undefined;
 
   constructor(
@@ -204,19 +197,19 @@ class RowStream {
     return { ids: concatenated(parts), lengths };
   }
 
-  private async document({ epoch, document }: Place): Promise<{ ids: Int32Array; lengths: readonly number[] }> {
-    const key = `${epoch} ${document}`;
-    if (this.patched?.key === key) return this.patched;
-    if (this.order?.epoch !== epoch) this.order = { epoch, permutation: new Permutation(this.source.documents.count, this.options.rng.fork(`epoch ${epoch}`)) };
-    const index = this.order.permutation.at(document);
-    const ids = tokenizer.encode(await this.source.documents.read(index), { eos: true });
-    const lengths = await this.source.patch(ids, index);
-    const covered = sum(lengths);
-    if (covered !== ids.length) {
-      throw new DataError(`[PatchedDocuments] document ${index}: expected patches that sum to its ${ids.length} ids (BOS to ${eos}), got ${covered}. Hint: were the patches prepared for another text?`);
+  private async document({ epoch, document: place }: Place): Promise<PatchRow> {
+    const key = `${epoch} ${place}`;
+    if (this.patched?.key === key) return this.patched.document;
+    const { documents } = this.source;
+    if (this.order?.epoch !== epoch) this.order = { epoch, permutation: new Permutation(documents.count, this.options.rng.fork(`epoch ${epoch}`)) };
+    const index = this.order.permutation.at(place);
+    const document = await documents.document(index);
+    const covered = sum(document.lengths);
+    if (covered !== document.ids.length) {
+      throw new DataError(`[PatchedDocuments] document ${index}: expected patches that sum to its ${document.ids.length} ids, BOS and EOS included, got ${covered}. Hint: were the patches prepared for another text?`);
     }
-    this.patched = { key, ids, lengths };
-    return this.patched;
+    this.patched = { key, document };
+    return document;
   }
 }
 

@@ -1,7 +1,5 @@
 import { SequenceContext, type Chunker } from '@bytelm/core';
 import type { BatchSource, TrainBatch } from '@bytelm/core/train';
-import { patchLengths } from '@bytelm/patching';
-import type { PatchDocument } from './patched-documents.js';
 
 /** Batches of windows whose patches are decided when they are read, each window on its own, outside of what gradients are computed of. */
 export class PatchedWindows implements BatchSource {
@@ -33,16 +31,4 @@ export class PatchedWindows implements BatchSource {
   async close(): Promise<void> {
     await this.windows.close?.();
   }
-}
-
-/** Patches of whole documents, decided when they are read. */
-export function patchWith(patcher: Chunker): PatchDocument {
-  return async (ids) => {
-    const ctx = new SequenceContext(1, ids.length, { ids });
-    const seg = await patcher.segment(undefined, ctx);
-    const [lengths] = patchLengths(seg, ctx, { nextToken: false });
-    seg.dispose();
-    ctx.dispose();
-    return lengths!;
-  };
 }

@@ -24,6 +24,8 @@ export interface BLTTrainSettings extends RunSettings {
   /** What a document is: a file, or a piece of the text of about so many bytes. */
   documents: 'pieces' | 'files';
   documentBytes: number;
+  /** Folder of patches that `blt patch` made, '' for those beside the files; `null`: patches are made on the way. */
+  prepared: string | null;
   /** Rows that are shuffled at a time. */
   buffer: number;
   /** How often rows come from each of `data`; `null`: all of it is one source. */
@@ -41,6 +43,7 @@ export const BLT_DEFAULTS = {
   rowBytes: 1024,
   documents: 'pieces',
   documentBytes: 16384,
+  prepared: null,
   buffer: 64,
   weights: null,
 } as const satisfies Partial<BLTTrainSettings>;

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ConfigError } from '@bytelm/core';
 import { compact, count, numberList, startBackend, withSharedOptions } from '@bytelm/example-shared/cli';
-import { checkCheckpoint, withModelOptions, type CheckpointReport, type ModelOptions } from '@bytelm/example-shared/model';
+import { checkCheckpoint, checkpointText, withModelOptions, type ModelOptions } from '@bytelm/example-shared/model';
 import { loadModel, type HNetSource } from '../checkpoint.js';
 import { HNET, sourceOf } from '../family.js';
 import { inspectCheckpoint, inspectConfig, type ModelReport } from '../inspect-model.js';
@@ -75,15 +75,4 @@ function reportText(report: ModelReport): string {
     'tensors:',
     ...report.tensors.map((t) => `  ${t.name} (${t.shape.join(', ')})`),
   ].join('\n');
-}
-
-function checkpointText(c: CheckpointReport): string[] {
-  const kinds = Object.entries(c.dtypes).map(([dtype, n]) => `${n} ${dtype}`);
-  const metadata = Object.entries(c.metadata).map(([k, v]) => `${k}=${v}`);
-  return [
-    `weights: ${c.file}: ${c.tensors} tensors (${kinds.join(', ')}), ${count(c.values)} values${metadata.length ? `, ${metadata.join(', ')}` : ''}`,
-    ...c.missing.map((n) => `  missing: ${n}`),
-    ...c.unexpected.map((n) => `  unexpected: ${n}`),
-    ...c.wrongShape.map((w) => `  wrong shape: ${w.name} file (${w.file.join(', ')}) vs model (${w.model.join(', ')})`),
-  ];
 }

@@ -1,5 +1,6 @@
 import { CheckpointError } from '@bytelm/core';
 import type { TensorSource } from '@bytelm/core/io';
+import { count } from '../cli/format.js';
 
 /** What a checkpoint holds, and where it differs from what a model asks for. */
 export interface CheckpointReport {
@@ -45,4 +46,16 @@ export function compareTensors(source: TensorSource, wanted: ReadonlyMap<string,
 export function checkCheckpoint({ missing, unexpected, wrongShape, file }: CheckpointReport): CheckpointError | undefined {
   if (!(missing.length + unexpected.length + wrongShape.length)) return undefined;
   return new CheckpointError(`[inspect] ${file}: ${missing.length} missing, ${unexpected.length} unexpected, ${wrongShape.length} wrong shape. Hint: the configuration belongs to another file.`);
+}
+
+/** A report for people, line by line. */
+export function checkpointText(c: CheckpointReport): string[] {
+  const kinds = Object.entries(c.dtypes).map(([dtype, n]) => `${n} ${dtype}`);
+  const metadata = Object.entries(c.metadata).map(([k, v]) => `${k}=${v}`);
+  return [
+    `weights: ${c.file}: ${c.tensors} tensors (${kinds.join(', ')}), ${count(c.values)} values${metadata.length ? `, ${metadata.join(', ')}` : ''}`,
+    ...c.missing.map((n) => `  missing: ${n}`),
+    ...c.unexpected.map((n) => `  unexpected: ${n}`),
+    ...c.wrongShape.map((w) => `  wrong shape: ${w.name} file (${w.file.join(', ')}) vs model (${w.model.join(', ')})`),
+  ];
 }
