@@ -21,7 +21,12 @@ export interface SequenceModel<S = any> extends HasParameters {
   readonly dModel: number;
   /** Width of the output where it differs, e.g. an encoder that shows all its layers side by side. */
   readonly dOut?: number | undefined;
-  /** Models with data-dependent sizes: decides every stage's segmentation without gradient, outermost first. */
+  /** Decoders whose layers attend to the main network's outputs: the width of those. */
+  readonly dMemory?: number | undefined;
+  /**
+   * Models with data-dependent sizes: decides every stage's segmentation without gradient, outermost first. What `ctx.plan` already holds is
+   * kept: only the stages further in are decided then.
+   */
   plan?(x: tf.Tensor3D, ctx: SequenceContext): Promise<Segmentation[]>;
   /** Synchronous and differentiable. Models with `plan` need `ctx.plan` on backends without synchronous reads. */
   forward(x: tf.Tensor3D, ctx: SequenceContext): tf.Tensor3D;
@@ -96,6 +101,10 @@ export interface BoundaryDecision {
 
 /** Bytes → chunks. */
 export interface Downsampler<S = any> extends Partial<HasParameters> {
+  /** Width of the encoder's outputs it takes. Default: any. */
+  readonly dEncoded?: number | undefined;
+  /** Width of its chunks, where that is not the encoder's. */
+  readonly dOut?: number | undefined;
   /** (B, L, D) → (B, M, Dg). */
   forward(encoded: tf.Tensor3D, seg: Segmentation, ctx: SequenceContext): tf.Tensor3D;
   initState(batchSize: number): S;
@@ -108,6 +117,11 @@ export interface Downsampler<S = any> extends Partial<HasParameters> {
 
 /** Chunks → bytes. */
 export interface Upsampler<S = any> extends Partial<HasParameters> {
+  /** Widths of the main network's and the encoder's outputs it takes. Default: any. */
+  readonly dMain?: number | undefined;
+  readonly dEncoded?: number | undefined;
+  /** Width of what it gives, the decoder's. */
+  readonly dModel?: number | undefined;
   /**
    * (B, M, Dg) main outputs and (B, L, D) encoder outputs → (B, L, D) decoder inputs.
    * @param boundaryProb (B, L), differentiable; absent for chunkers that are not learned (treat as certain: 1 at boundaries).

@@ -108,8 +108,8 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
   async lossAndGrads(batch: TrainBatch): Promise<LossAndGrads> {
     const { ctx, labels } = windows(batch);
     const prepared = batch.segmentation && checkedSegmentation(batch.segmentation, ctx);
-    const plan = prepared ? [prepared] : this.backbone.plan && !canReadSync() ? await this.plan(ctx) : undefined;
-    const run = plan ? ctx.with({ plan }) : ctx;
+    const begun = prepared ? ctx.with({ plan: [prepared] }) : ctx;
+    const run = this.backbone.plan && !canReadSync() ? begun.with({ plan: await this.plan(begun) }) : begun;
     const named = this.parameterNames();
     let parts: LossAndGrads['parts'] = {};
     const { value, grads } = tf.variableGrads(

@@ -58,8 +58,10 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
 
   async plan(x: tf.Tensor3D, ctx: SequenceContext): Promise<Segmentation[]> {
     const { encoder, chunker, downsample, main } = this.parts;
+    const decided = ctx.plan?.[0];
+    if (decided && !main.plan) return [decided];
     const e = tf.tidy(() => encoder.forward(x, ctx));
-    const seg = await chunker.segment(e, ctx);
+    const seg = decided ?? (await chunker.segment(e, ctx));
     const plan = [seg];
     if (main.plan) {
       const inner = seg.innerContext(ctx);
@@ -210,14 +212,26 @@ export function firedByStage(state: unknown): Int8Array[] {
   return out;
 }
 
-function checkWiring({ encoder, chunker, main, decoder }: StageParts): void {
+/** Every two neighbours by name: who put one part in the place of another has to know which of them does not fit. */
+function checkWiring({ encoder, chunker, downsample, main, upsample, decoder }: StageParts): void {
   const problems: string[] = [];
-  if (encoder.dModel !== decoder.dModel) problems.push(`encoder has width ${encoder.dModel}, decoder ${decoder.dModel}`);
-  const encoded = encoder.dOut ?? encoder.dModel;
-  if (chunker.dModel !== undefined && chunker.dModel !== encoded) {
-    problems.push(`chunker reads width ${chunker.dModel}, encoder gives ${encoded}`);
-  }
-  if (chunker.lookahead > 0) problems.push(`chunker ${chunker.constructor.name} looks ${chunker.lookahead} byte ahead, which needs a head that emits boundaries`);
+  const join = (from: string, gives: number, to: string, takes: number | undefined) => {
+    if (takes !== undefined && takes !== gives) problems.push(`${from} has width ${gives}, ${to} ${takes}`);
+  };
+  const [encoded, read] = [encoder.dOut ?? encoder.dModel, main.dOut ?? main.dModel];
+  join('encoder', encoder.dModel, 'decoder', decoder.dModel);
+  join("encoder's output", encoded, `what chunker ${nameOf(chunker)} reads`, chunker.dModel);
+  join("encoder's output", encoded, `what downsample ${nameOf(downsample)} reads`, downsample.dEncoded);
+  join(`a chunk of downsample ${nameOf(downsample)}`, downsample.dOut ?? encoded, `main network ${nameOf(main)}`, main.dModel);
+  join(`main network ${nameOf(main)}`, read, `what upsample ${nameOf(upsample)} reads`, upsample.dMain);
+  join(`main network ${nameOf(main)}`, read, `what decoder ${nameOf(decoder)} attends to`, decoder.dMemory);
+  join("encoder's output", encoded, `what upsample ${nameOf(upsample)} adds`, upsample.dEncoded);
+  join('decoder', decoder.dModel, `what upsample ${nameOf(upsample)} gives it`, upsample.dModel);
+  const inner = main instanceof HierarchicalStage ? main.parts.chunker : undefined;
+  if (inner?.reads === 'ids') problems.push(`chunker ${nameOf(inner)} of the inner stage reads ids, which only the outermost stage has`);
+  if (chunker.lookahead > 0) problems.push(`chunker ${nameOf(chunker)} looks ${chunker.lookahead} byte ahead, which needs a head that emits boundaries`);
   if (!(main.dModel > 0)) problems.push(`main network has width ${main.dModel}`);
   if (problems.length) throw new ConfigError(`[HierarchicalStage] parts do not fit: ${problems.join('; ')}.`);
 }
+
+const nameOf = (part: object): string => part.constructor.name;

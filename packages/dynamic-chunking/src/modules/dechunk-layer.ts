@@ -29,29 +29,43 @@ export interface DeChunkState {
  *
  *     z_j = P_j h_j + (1 − P_j) z_{j−1};   y_t = z_{visible(t)} · ste(c_t) + W e_t + b
  *
- * Without probabilities (a chunker that is not learned) P = 1: no smoothing, no gate.
- * Keys: `residual_proj.weight` (D, D), initially 0, `residual_proj.bias` (D).
+ * Without probabilities (a chunker that is not learned) P = 1: no smoothing, no gate. A main network of another width is projected first
+ * (not in H-Net, whose main networks are made narrow again by `PadWidth`).
+ * Keys: `residual_proj.weight` (D, D), initially 0, `residual_proj.bias` (D); `main_proj.weight` (D, dMain) where `dMain` is not D.
  * @source H-Net, arXiv 2507.07955, section 2.3.
  */
 export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
   readonly dModel: number;
+  readonly dEncoded: number;
+  readonly dMain: number;
   readonly residualProj: Linear;
+  readonly mainProj: Linear | undefined;
 
   readonly straightThrough: boolean;
 
-  /** @param config.straightThrough false leaves out the confidence gate (the paper's ablation "no STE"). Default true. */
-  constructor(config: { dModel: number; straightThrough?: boolean | undefined }, rng?: Rng) {
+  /**
+   * @param config.dMain Width of the main network's outputs. Default dModel.
+   * @param config.straightThrough false leaves out the confidence gate (the paper's ablation "no STE"). Default true.
+   */
+  constructor(config: { dModel: number; dMain?: number | undefined; straightThrough?: boolean | undefined }, rng?: Rng) {
     super();
     this.dModel = config.dModel;
+    this.dEncoded = config.dModel;
+    this.dMain = config.dMain ?? config.dModel;
     this.straightThrough = config.straightThrough ?? true;
     this.residualProj = this.addModule('residual_proj', new Linear({ inFeatures: config.dModel, outFeatures: config.dModel }, rng));
     const zeros = tf.zeros(this.residualProj.weight.shape);
     this.residualProj.weight.assign(zeros);
     zeros.dispose();
+    if (this.dMain !== this.dModel) {
+      this.mainProj = this.addModule('main_proj', new Linear({ inFeatures: this.dMain, outFeatures: this.dModel, bias: false }, rng?.fork('main_proj')));
+    }
   }
 
-  forward(main: tf.Tensor3D, encoded: tf.Tensor3D, seg: Segmentation, ctx: SequenceContext, boundaryProb?: tf.Tensor2D): tf.Tensor3D {
+  forward(outputs: tf.Tensor3D, encoded: tf.Tensor3D, seg: Segmentation, ctx: SequenceContext, boundaryProb?: tf.Tensor2D): tf.Tensor3D {
     return tf.tidy(() => {
+      // Projected first: it is linear, so the average may come after it, and the state is as wide as the decoder.
+      const main = this.mainProj?.forward(outputs) ?? outputs;
       const residual = this.residualProj.forward(encoded);
       if (!boundaryProb) return tf.add(gatherRows(main, seg.visibleChunk()), residual);
       const inner = ctx.documentIds && seg.innerContext(ctx);
@@ -67,7 +81,7 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
   }
 
   prefill(
-    main: tf.Tensor3D,
+    outputs: tf.Tensor3D,
     encoded: tf.Tensor3D,
     seg: Segmentation,
     state: DeChunkState,
@@ -75,6 +89,7 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
     boundaryProb?: tf.Tensor2D,
   ): { y: tf.Tensor3D; state: DeChunkState } {
     const [y, value] = tf.tidy(() => {
+      const main = this.mainProj?.forward(outputs) ?? outputs;
       const inner = ctx.documentIds && seg.innerContext(ctx);
       const smoothing = { initialState: state.value, documentIds: inner?.documentIdsTensor() };
       const z = boundaryProb ? emaScan(main, probAtBoundaries(boundaryProb, seg), smoothing) : main;
@@ -90,12 +105,19 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
   }
 
   step(
-    main: tf.Tensor2D | undefined,
+    outputs: tf.Tensor2D | undefined,
     encoded: tf.Tensor2D,
     decision: BoundaryDecision,
     state: DeChunkState,
     rows?: readonly number[],
   ): { y: tf.Tensor2D; state: DeChunkState } {
+    const projected = outputs && this.mainProj?.forward(outputs);
+    const stepped = this.move(projected ?? outputs, encoded, decision, state, rows);
+    projected?.dispose();
+    return stepped;
+  }
+
+  private move(main: tf.Tensor2D | undefined, encoded: tf.Tensor2D, decision: BoundaryDecision, state: DeChunkState, rows?: readonly number[]): { y: tf.Tensor2D; state: DeChunkState } {
     const y = this.residualProj.forward(encoded);
     if (addInPlace(y, main, decision, state, rows)) return { y, state };
     const next = tf.tidy(() => {

@@ -23,6 +23,7 @@ export interface CrossAttentionDecoderConfig {
  */
 export class CrossAttentionDecoder<S = any> extends Module implements SequenceModel<S> {
   readonly dModel: number;
+  readonly dMemory: number;
   readonly config: Readonly<CrossAttentionDecoderConfig>;
   readonly projection: Linear;
   readonly inner: SequenceModel<S>;
@@ -39,6 +40,7 @@ export class CrossAttentionDecoder<S = any> extends Module implements SequenceMo
     if (!inner.remember) throw new ConfigError('[CrossAttentionDecoder] no layer of the inner model attends to chunks. Hint: a ResidualStack with CrossAttentionBlocks.');
     if (!(slotsPerChunk > 0 && dMemory > 0)) throw new ConfigError(`[CrossAttentionDecoder] expected positive sizes, got slotsPerChunk ${slotsPerChunk}, dMemory ${dMemory}.`);
     this.dModel = inner.dModel;
+    this.dMemory = dMemory;
     this.config = config;
     this.projection = this.addModule(projectionName, new Linear({ inFeatures: dMemory, outFeatures: slotsPerChunk * inner.dModel, bias: false, initStd, initCut }, rng?.fork(projectionName)));
     this.inner = this.addModule('', inner);

@@ -50,6 +50,7 @@ export type { CrossAttentionPoolState };
 export class CrossAttentionPool extends Module implements Downsampler<CrossAttentionPoolState> {
   readonly config: Readonly<CrossAttentionPoolConfig>;
   readonly dModel: number;
+  readonly dEncoded: number;
   /** Width of a chunk. */
   readonly dOut: number;
   readonly queriesPerChunk: number;
@@ -69,6 +70,7 @@ export class CrossAttentionPool extends Module implements Downsampler<CrossAtten
     this.config = config;
     this.dModel = dModel;
     this.queriesPerChunk = queriesPerChunk;
+    this.dEncoded = layers * dModel;
     this.dOut = queriesPerChunk * dModel;
     const { projectionName: projection = 'patch_embedding_projection', layerPrefix: prefix = 'cross_attn_layers' } = config;
     this.projection = this.addModule(projection, new Linear({ inFeatures: dModel, outFeatures: this.dOut, bias: false, initStd, initCut }, rng?.fork(projection)));

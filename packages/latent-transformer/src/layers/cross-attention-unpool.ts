@@ -15,6 +15,7 @@ export interface CrossAttentionUnpoolConfig {
  */
 export class CrossAttentionUnpool implements Upsampler<null> {
   readonly dModel: number;
+  readonly dEncoded: number;
   readonly layers: number;
 
   /** @throws ConfigError */
@@ -22,6 +23,7 @@ export class CrossAttentionUnpool implements Upsampler<null> {
     if (!(Number.isInteger(layers) && layers > 0)) throw new ConfigError(`[CrossAttentionUnpool] layers: expected a positive whole number, got ${layers}.`);
     this.dModel = dModel;
     this.layers = layers;
+    this.dEncoded = layers * dModel;
   }
 
   /** encoded (B, L, layers·D) → (B, L, D). */
