@@ -1,30 +1,14 @@
-import { initBackend, setKernelPolicy, type Op, type OpInputs } from '@bytelm/core';
-import { expectClose, expectNoLeak } from '@bytelm/core/testing';
+import { setKernelPolicy, type Op, type OpInputs } from '@bytelm/core';
+import { expectNativeAgrees, hasNativeOps, integerTensor, randomTensors } from '@bytelm/core/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { attentionGradOp, attentionOp } from './attention/op.js';
 import type { AttentionAttrs, AttentionInput } from './attention/mask.js';
 import { rotaryOp } from './rotary/op.js';
 
-const hasNative = (await initBackend('tensorflow')).features.includes('native-ops');
-if (!hasNative) console.warn('native ops not built (node tools/setup-tensorflow.mjs): their tests are skipped');
-
-let seed = 200;
-const random = (...shape: number[]) => tf.randomUniform(shape, -1, 1, 'float32', ++seed);
-const integers = (shape: number[], f: (i: number) => number) => tf.tensor(Int32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => f(i)), shape, 'int32');
-
-/** Native and portable form of one call agree, and nothing leaks. */
-async function agree<N extends string, A extends object>(op: Op<N, A>, inputs: OpInputs<N>, attrs: A): Promise<void> {
-  await expectNoLeak(async () => {
-    const native = op(inputs, attrs);
-    setKernelPolicy('portable');
-    const portable = op(inputs, attrs);
-    setKernelPolicy('auto');
-    expect(native.length).toBe(portable.length);
-    for (const [i, expected] of portable.entries()) await expectClose(native[i]!, expected, { atol: 1e-5, rtol: 1e-4, name: `${op.spec.name} output ${i}` });
-    tf.dispose([...native, ...portable]);
-  });
-}
+const hasNative = await hasNativeOps();
+const random = randomTensors(200);
+const agree = <N extends string, A extends object>(op: Op<N, A>, inputs: OpInputs<N>, attrs: A) => expectNativeAgrees(op, inputs, attrs, 1e-4);
 
 const attrs: AttentionAttrs = { scale: 0.3, causal: true, queryOffset: 0, windowLeft: -1, segmentRule: 'equal' };
 const [queries, keys] = [67, 131];
@@ -34,14 +18,14 @@ const cases: Record<string, { heads?: [number, number]; sizes?: [number, number]
   'shared key heads': { heads: [6, 2], sizes: [65, 65] },
   window: { sizes: [130, 130], attrs: { windowLeft: 20 } },
   'offset of the queries': { attrs: { queryOffset: keys - queries, windowLeft: 70 } },
-  lengths: { inputs: { keyLengths: integers([2], (b) => (b ? 0 : 80)) }, attrs: { causal: false } },
-  segments: { sizes: [131, 131], inputs: { querySegments: integers([2, keys], (i) => Math.floor((i % keys) / 40)), keySegments: integers([2, keys], (i) => Math.floor((i % keys) / 40)) } },
+  lengths: { inputs: { keyLengths: integerTensor([2], (b) => (b ? 0 : 80)) }, attrs: { causal: false } },
+  segments: { sizes: [131, 131], inputs: { querySegments: integerTensor([2, keys], (i) => Math.floor((i % keys) / 40)), keySegments: integerTensor([2, keys], (i) => Math.floor((i % keys) / 40)) } },
   'segments up to': {
-    inputs: { querySegments: integers([2, queries], (i) => Math.floor((i % queries) / 20)), keySegments: integers([2, keys], (i) => Math.floor((i % keys) / 40)) },
+    inputs: { querySegments: integerTensor([2, queries], (i) => Math.floor((i % queries) / 20)), keySegments: integerTensor([2, keys], (i) => Math.floor((i % keys) / 40)) },
     attrs: { causal: false, segmentRule: 'le' },
   },
   positions: {
-    inputs: { queryPositions: integers([2, queries], (i) => (i % queries) + 50), keyPositions: integers([2, keys], (i) => ((i * 7) % keys) - 3) },
+    inputs: { queryPositions: integerTensor([2, queries], (i) => (i % queries) + 50), keyPositions: integerTensor([2, keys], (i) => ((i * 7) % keys) - 3) },
     attrs: { windowLeft: 60 },
   },
 };
@@ -63,12 +47,12 @@ describe.skipIf(!hasNative)('native and portable forms agree', () => {
   it.each([false, true])('rotary, interleaved %s', async (interleaved) => {
     const [cos, sin] = [random(70, 9), random(70, 9)];
     await agree(rotaryOp, { x: random(2, 33, 3, 18), cos, sin }, { interleaved, inverse: false, offset: 37 });
-    const positions = integers([2, 33], (i) => (i * 11) % 70);
+    const positions = integerTensor([2, 33], (i) => (i * 11) % 70);
     await agree(rotaryOp, { x: random(2, 33, 3, 20), cos, sin, positions }, { interleaved, inverse: true, offset: 0 });
   });
 
   it('a position outside the table is an error', () => {
-    const x = { x: random(1, 2, 1, 4), cos: random(3, 2), sin: random(3, 2), positions: integers([1, 2], (i) => 2 + i) };
+    const x = { x: random(1, 2, 1, 4), cos: random(3, 2), sin: random(3, 2), positions: integerTensor([1, 2], (i) => 2 + i) };
     expect(() => rotaryOp(x, { interleaved: false, inverse: false, offset: 0 })).toThrow(/position 3 is outside the table of 3 rows/);
   });
 

@@ -1,32 +1,12 @@
-import { initBackend, setKernelPolicy, type Op, type OpInputs } from '@bytelm/core';
-import { expectClose, expectNoLeak } from '@bytelm/core/testing';
+import { setKernelPolicy } from '@bytelm/core';
+import { expectNativeAgrees, hasNativeOps, integerTensor, randomTensors } from '@bytelm/core/testing';
 import * as tf from '@tensorflow/tfjs-core';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, it } from 'vitest';
 import { convGradOp, convOp } from './conv1d/op.js';
 import { ssdGradOp, ssdOp } from './ssd/op.js';
 
-const hasNative = (await initBackend('tensorflow')).features.includes('native-ops');
-if (!hasNative) console.warn('native ops not built (node tools/setup-tensorflow.mjs): their tests are skipped');
-
-let seed = 100;
-const random = (...shape: number[]) => tf.randomUniform(shape, -1, 1, 'float32', ++seed);
-const integers = (shape: number[], f: (i: number) => number) => tf.tensor(Int32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => f(i)), shape, 'int32');
-
-/** Native and portable form of one call agree, and nothing leaks. */
-async function agree<N extends string, A extends object>(op: Op<N, A>, inputs: OpInputs<N>, attrs: A): Promise<void> {
-  await expectNoLeak(async () => {
-    const native = op(inputs, attrs);
-    setKernelPolicy('portable');
-    const portable = op(inputs, attrs);
-    setKernelPolicy('auto');
-    expect(native.length).toBe(portable.length);
-    for (const [i, expected] of portable.entries()) {
-      const scale = Array.from(await expected.data()).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
-      await expectClose(native[i]!, expected, { atol: 1e-6 + 2e-5 * scale, rtol: 2e-5, name: `${op.spec.name} output ${i}` });
-    }
-    tf.dispose([...native, ...portable]);
-  });
-}
+const hasNative = await hasNativeOps();
+const random = randomTensors(100);
 
 describe.skipIf(!hasNative)('native and portable forms agree', () => {
   afterEach(() => setKernelPolicy('auto'));
@@ -35,17 +15,17 @@ describe.skipIf(!hasNative)('native and portable forms agree', () => {
   it.each(Object.entries(convs))('causal convolution, %s', async (_, [batch, length, channels, width]) => {
     const base = { x: random(batch!, length!, channels!), weight: random(channels!, width!) };
     const dy = random(batch!, length!, channels!);
-    for (const silu of [false, true]) await agree(convGradOp, { ...base, dy }, { silu, returnState: false });
+    for (const silu of [false, true]) await expectNativeAgrees(convGradOp, { ...base, dy }, { silu, returnState: false });
     const all = {
       ...base,
       bias: random(channels!),
       ...(width! > 1 ? { initialState: random(batch!, width! - 1, channels!) } : {}),
-      documentIds: integers([batch!, length!], (i) => Math.floor((i % length!) / 5)),
-      lengths: integers([batch!], (b) => Math.max(0, length! - 2 * b)),
+      documentIds: integerTensor([batch!, length!], (i) => Math.floor((i % length!) / 5)),
+      lengths: integerTensor([batch!], (b) => Math.max(0, length! - 2 * b)),
     };
     const returnState = width! > 1;
-    await agree(convOp, all, { silu: true, returnState });
-    await agree(convGradOp, { ...all, dy, ...(returnState ? { dState: random(batch!, width! - 1, channels!) } : {}) }, { silu: true, returnState });
+    await expectNativeAgrees(convOp, all, { silu: true, returnState });
+    await expectNativeAgrees(convGradOp, { ...all, dy, ...(returnState ? { dState: random(batch!, width! - 1, channels!) } : {}) }, { silu: true, returnState });
   });
 
   // batch, length, heads, head width, groups, state width, chunk
@@ -55,18 +35,18 @@ describe.skipIf(!hasNative)('native and portable forms agree', () => {
     const base = { x: random(B, L, H, P), dt: random(B, L, H), A: tf.neg(tf.abs(random(H))), B: random(B, L, G, N), C: random(B, L, G, N), dtBias: random(H) };
     const dy = random(B, L, H, P);
     const plain = { dtSoftplus: true, dtMin: 0, dtMax: Infinity, chunkSize: chunkSize!, returnFinalState: false };
-    await agree(ssdOp, base, plain);
-    await agree(ssdGradOp, { ...base, dy }, plain);
+    await expectNativeAgrees(ssdOp, base, plain);
+    await expectNativeAgrees(ssdGradOp, { ...base, dy }, plain);
     const all = {
       ...base,
       D: random(H, P),
       initialState: random(B, H, P, N),
-      documentIds: integers([B, L], (i) => Math.floor((i % L) / 13)),
-      lengths: integers([B], (b) => Math.max(1, L - 3 * b)),
+      documentIds: integerTensor([B, L], (i) => Math.floor((i % L) / 13)),
+      lengths: integerTensor([B], (b) => Math.max(1, L - 3 * b)),
     };
     const limited = { ...plain, dtMin: 0.3, dtMax: 0.9, returnFinalState: true };
-    await agree(ssdOp, all, limited);
-    await agree(ssdGradOp, { ...all, dy, dState: random(B, H, P, N) }, limited);
-    await agree(ssdGradOp, { ...base, D: random(H), dy }, { ...plain, dtSoftplus: false, dtMax: 0.5 });
+    await expectNativeAgrees(ssdOp, all, limited);
+    await expectNativeAgrees(ssdGradOp, { ...all, dy, dState: random(B, H, P, N) }, limited);
+    await expectNativeAgrees(ssdGradOp, { ...base, D: random(H), dy }, { ...plain, dtSoftplus: false, dtMax: 0.5 });
   });
 });

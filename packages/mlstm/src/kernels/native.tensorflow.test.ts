@@ -1,32 +1,13 @@
-import { initBackend, setKernelPolicy, type Op, type OpInputs } from '@bytelm/core';
-import { expectClose, expectNoLeak } from '@bytelm/core/testing';
+import { setKernelPolicy, type Op, type OpInputs } from '@bytelm/core';
+import { expectNativeAgrees, hasNativeOps, integerTensor, randomTensors } from '@bytelm/core/testing';
 import * as tf from '@tensorflow/tfjs-core';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, it } from 'vitest';
 import { cellGradOp, cellOp } from './cell/op.js';
 import { headNormGradOp, headNormOp } from './head-norm/op.js';
 
-const hasNative = (await initBackend('tensorflow')).features.includes('native-ops');
-if (!hasNative) console.warn('native ops not built (node tools/setup-tensorflow.mjs): their tests are skipped');
-
-let seed = 100;
-const random = (...shape: number[]) => tf.randomUniform(shape, -1, 1, 'float32', ++seed);
-const integers = (shape: number[], f: (i: number) => number) => tf.tensor(Int32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => f(i)), shape, 'int32');
-
-/** Native and portable form of one call agree, and nothing leaks. */
-async function agree<N extends string, A extends object>(op: Op<N, A>, inputs: OpInputs<N>, attrs: A): Promise<void> {
-  await expectNoLeak(async () => {
-    const native = op(inputs, attrs);
-    setKernelPolicy('portable');
-    const portable = op(inputs, attrs);
-    setKernelPolicy('auto');
-    expect(native.length).toBe(portable.length);
-    for (const [i, expected] of portable.entries()) {
-      const scale = Array.from(await expected.data()).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
-      await expectClose(native[i]!, expected, { atol: 1e-6 + 5e-5 * scale, rtol: 5e-5, name: `${op.spec.name} output ${i}` });
-    }
-    tf.dispose([...native, ...portable]);
-  });
-}
+const hasNative = await hasNativeOps();
+const random = randomTensors(100);
+const agree = <N extends string, A extends object>(op: Op<N, A>, inputs: OpInputs<N>, attrs: A) => expectNativeAgrees(op, inputs, attrs, 5e-5);
 
 describe.skipIf(!hasNative)('native and portable forms agree', () => {
   afterEach(() => setKernelPolicy('auto'));
@@ -42,8 +23,8 @@ describe.skipIf(!hasNative)('native and portable forms agree', () => {
       C: random(B, H, K, V),
       n: random(B, H, K),
       m: random(B, H),
-      documentIds: integers([B, L], (i) => Math.floor((i % L) / 13)),
-      lengths: integers([B], (b) => Math.max(1, L - 3 * b)),
+      documentIds: integerTensor([B, L], (i) => Math.floor((i % L) / 13)),
+      lengths: integerTensor([B], (b) => Math.max(1, L - 3 * b)),
     };
     const plain = { chunkSize: chunkSize!, recurrent: false, eps: 1e-3, publishedGradient: false, returnFinalState: false };
     const full = { ...plain, returnFinalState: true };
