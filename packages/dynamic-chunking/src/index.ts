@@ -4,6 +4,8 @@ export { confidenceGate } from './ops/confidence-gate.js';
 export { EMA_CLAMP, emaScan, type EmaScanOptions } from './ops/ema-scan.js';
 export { ratioLoss, ratioLosses } from './ops/ratio-loss.js';
 // modules
+export { BoundaryPredictor, type BoundaryPredictorConfig, type BoundaryPredictorState } from './modules/boundary-predictor.js';
+export { type BoundaryThreshold } from './modules/boundary-threshold.js';
 export { ChunkLayer } from './modules/chunk-layer.js';
 export { DeChunkLayer, type DeChunkState } from './modules/dechunk-layer.js';
 export { PadWidth } from './modules/pad-width.js';
