@@ -76,8 +76,8 @@ describe.each(backendsForTest())('training BLT on %s', (backend) => {
     const { loss, parts, grads } = await model.lossAndGrads(batch);
     expect([...grads.keys()].sort()).toEqual([...model.parameters().keys()].sort());
     // One entry of each parameter: the one with the largest gradient, where the difference quotient is most accurate.
-    // wasm takes every parameter, the others every seventh.
-    const every = backend === 'wasm' ? 1 : 7;
+    // wasm takes every parameter, the others a few.
+    const every = backend === 'wasm' ? 1 : 13;
     for (const [name, v] of [...model.parameters()].filter((_, i) => i % every === 0)) {
       const g = Float32Array.from(await grads.get(name)!.data());
       const at = g.reduce((best, value, i) => (Math.abs(value) > Math.abs(g[best]!) ? i : best), 0);
