@@ -13,6 +13,7 @@ export { type Reduction, type ReduceOptions } from './losses/reduce.js';
 export { boundaryDivergence, boundaryLoss, boundaryScores, type BoundaryLossOptions, type BoundaryScores } from './losses/boundary-loss.js';
 export { encoderMatchLoss, patchEmbeddingLoss, type Distance, type EncoderMatchOptions, type PatchEmbeddingOptions } from './losses/encoder-loss.js';
 export { exactDistillLoss, type Divergence, type ExactDistillOptions } from './losses/exact-loss.js';
+export { PAPER_STAGE1, PUBLISHED_STAGE1, PUBLISHED_STAGE2, stageLosses, type StageLossConfig, type StageLossInputs } from './losses/stage-loss.js';
 // higher compression
 export { applyMerges, mergesByFrequency, mergesByScore, type MergedPatches, type MergeList, type MergeOptions } from './merging/merge-list.js';
 export { compressionTarget, mergeRows } from './merging/merge-rows.js';
