@@ -89,6 +89,8 @@ export interface ChunkerStepInput {
   hidden?: tf.Tensor2D | undefined;
   /** One id a row, for chunkers that read ids. */
   ids?: Int32Array | undefined;
+  /** (R) 1 where the id itself says that a chunk ends here (`ByteHead.boundaryFrom`), for chunkers that cannot decide without what follows. */
+  emitted?: Uint8Array | undefined;
 }
 
 /** What a chunker decided for the rows of one step. */
@@ -161,6 +163,8 @@ export interface ByteEmbedder<S = any> extends HasParameters {
 /** Vectors → logits. */
 export interface ByteHead extends HasParameters {
   readonly vocabSize: number;
+  /** Heads that emit boundaries with their bytes (Bolmo): an id from this one on means `id − boundaryFrom`, and that a chunk ends behind it. */
+  readonly boundaryFrom?: number | undefined;
   /** (..., D) → (..., V). */
   forward(x: tf.Tensor): tf.Tensor;
 }
@@ -168,6 +172,8 @@ export interface ByteHead extends HasParameters {
 /** What generation, evaluation, entropy patchers and distillation need of a model. */
 export interface ByteLM<S = any> extends HasParameters {
   readonly vocabSize: number;
+  /** Of the head: the likelihood of a byte is then that of both its ids. */
+  readonly boundaryFrom?: number | undefined;
   /** (B*L) host ids → (B, L, V) logits, without gradient. */
   logits(ids: Int32Array, ctx: SequenceContext): MaybePromise<tf.Tensor3D>;
   initState(batchSize: number): S;

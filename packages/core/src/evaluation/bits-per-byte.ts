@@ -77,7 +77,7 @@ export async function bitsPerByte(model: ByteLM, data: Documents, options: BitsP
     options.onProgress?.({ bytes: all.bytes, total, bitsPerByte: score(all).bitsPerByte });
     options.signal?.throwIfAborted();
   };
-  const scoreRows = (logits: tf.Tensor, windows: readonly EvaluationWindow[]) => addScores(model.vocabSize, logits, windows, documents, byteOffset, add);
+  const scoreRows = (logits: tf.Tensor, windows: readonly EvaluationWindow[]) => addScores(model, logits, windows, documents, byteOffset, add);
   if (mode === 'stateful') {
     for (const [d, document] of documents.entries()) await runStateful(model, planWindows(document, d, window, window, bos, byteOffset, true), scoreRows, progress);
   } else {
@@ -125,7 +125,7 @@ async function runStateful(model: ByteLM, pieces: readonly EvaluationWindow[], s
 
 /** Reads (B, L, V) logits, frees them, and adds −ln softmax(logits)[byte] of every scored byte. */
 async function addScores(
-  vocabSize: number,
+  { vocabSize, boundaryFrom = 0 }: ByteLM,
   logits: tf.Tensor,
   windows: readonly EvaluationWindow[],
   documents: readonly Uint8Array[],
@@ -138,7 +138,7 @@ async function addScores(
     let nats = 0;
     for (let t = scoreFrom; t < end; t++) {
       const at = (row * length + t - first) * vocabSize;
-      const nll = negativeLogProb(values, at, vocabSize, documents[document]![t]! + byteOffset);
+      const nll = negativeLogProb(values, at, vocabSize, documents[document]![t]! + byteOffset, boundaryFrom);
       if (!Number.isFinite(nll)) throw new NumericError(`[bitsPerByte] byte ${t} of document ${document}: −ln p is ${nll}, expected a finite number. Hint: the weights or the training diverged.`);
       nats += nll;
     }
@@ -146,13 +146,17 @@ async function addScores(
   });
 }
 
-/** ln Σ exp(logits) − logits[id], in float64. */
-function negativeLogProb(values: ArrayLike<number>, at: number, vocabSize: number, id: number): number {
+/** ln Σ exp(logits) − logits[id], in float64. A byte with two ids, `id` and `id + boundaryFrom` (0: only one), has the likelihood of both. */
+function negativeLogProb(values: ArrayLike<number>, at: number, vocabSize: number, id: number, boundaryFrom: number): number {
   let max = -Infinity;
   for (let v = at; v < at + vocabSize; v++) if (!(values[v]! <= max)) max = values[v]!;
   let sum = 0;
   for (let v = at; v < at + vocabSize; v++) sum += Math.exp(values[v]! - max);
-  return max + Math.log(sum) - values[at + id]!;
+  const own = values[at + id]!;
+  if (!boundaryFrom) return max + Math.log(sum) - own;
+  const twin = values[at + id + boundaryFrom]!;
+  const higher = Math.max(own, twin);
+  return max + Math.log(sum) - higher - Math.log1p(Math.exp(Math.min(own, twin) - higher));
 }
 
 function check({ mode, ...counts }: { mode: string; window: number; stride: number; batch: number }): void {

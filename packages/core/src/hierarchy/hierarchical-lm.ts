@@ -24,7 +24,7 @@ export class HierarchicalLM extends SequenceLM {
 
   constructor(parts: HierarchicalLMParts, options: HierarchicalLMOptions = {}) {
     const { embed, head, ...stage } = parts;
-    super({ embed, head, backbone: new HierarchicalStage(stage, options.stageNames) }, options);
+    super({ embed, head, backbone: new HierarchicalStage(stage, options.stageNames, { boundaryFrom: head.boundaryFrom }) }, options);
     this.parts = parts;
     this.options = options;
   }

@@ -1,4 +1,4 @@
-export { HierarchicalStage, firedByStage, type StageNames, type StageParts, type StageState } from './stage.js';
+export { HierarchicalStage, firedByStage, type StageNames, type StageOptions, type StageParts, type StageState } from './stage.js';
 export {
   SequenceLM,
   type AuxiliaryLoss,
@@ -6,4 +6,5 @@ export {
   type SequenceLMParts,
   type SequenceLMState,
 } from './sequence-lm.js';
+export { BoundaryEmittingLM, type BoundaryEmittingState } from './boundary-emitting-lm.js';
 export { HierarchicalLM, type HierarchicalLMOptions, type HierarchicalLMParts } from './hierarchical-lm.js';

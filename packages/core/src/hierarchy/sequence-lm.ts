@@ -42,6 +42,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
   readonly backbone: SequenceModel;
   readonly head: ByteHead;
   readonly vocabSize: number;
+  readonly boundaryFrom: number | undefined;
   protected readonly auxiliaryLoss: AuxiliaryLoss | undefined;
   protected readonly documentEnds: ReadonlySet<number> | undefined;
 
@@ -55,6 +56,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
     this.backbone = this.addModule(backbone, parts.backbone);
     this.head = this.addModule(head, parts.head as ByteHead & HasParameters);
     this.vocabSize = parts.head.vocabSize;
+    this.boundaryFrom = parts.head.boundaryFrom;
     this.auxiliaryLoss = options.auxiliaryLoss;
     if (options.documentEnds?.length) this.documentEnds = new Set(options.documentEnds);
   }
@@ -172,7 +174,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
   }
 
   /** Document ids out of the ids themselves, where the model knows ends and the caller said nothing. */
-  private withDocuments(ctx: SequenceContext): SequenceContext {
+  protected withDocuments(ctx: SequenceContext): SequenceContext {
     const { ids, documentIds, batch, length } = ctx;
     if (!this.documentEnds || documentIds || !ids?.some((id) => this.documentEnds!.has(id))) return ctx;
     const found = new Int32Array(batch * length);
@@ -182,7 +184,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
   }
 
   /** The backbone's state, with the rows among `going` started anew whose document has ended. */
-  private startDocuments({ backbone, ended }: SequenceLMState, going: readonly number[]): unknown {
+  protected startDocuments({ backbone, ended }: SequenceLMState, going: readonly number[]): unknown {
     const fresh = ended ? going.filter((b) => ended[b]) : [];
     return fresh.length ? this.backbone.startDocument(backbone, fresh) : backbone;
   }
@@ -200,7 +202,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
     return named;
   }
 
-  private checkedIds(ctx: SequenceContext): Int32Array {
+  protected checkedIds(ctx: SequenceContext): Int32Array {
     const { ids } = ctx;
     if (!ids) throw new DataError('[SequenceLM] `ctx.ids` is missing. Hint: new SequenceContext(batch, length, { ids }).');
     for (let i = 0; i < ids.length; i++) {

@@ -5,6 +5,7 @@ import { Segmentation } from '../contracts/segmentation.js';
 import { SequenceContext } from '../contracts/sequence-context.js';
 import { BackendError, ConfigError } from '../errors.js';
 import { Module, type HasParameters } from '../module/module.js';
+import { cloneState, disposeState } from '../state.js';
 
 /**
  *     x ─► encoder ─► chunker ─► downsample ─► main ─► upsample ─► decoder ─► y
@@ -25,6 +26,11 @@ export interface StageParts {
 /** Under which name a part's parameters appear; `''` lends them unprefixed. */
 export type StageNames = { [K in keyof StageParts]: string };
 
+export interface StageOptions {
+  /** Of the model's head, where that emits boundaries: ids from this one on say that a chunk ends. Only then may chunkers look ahead. */
+  boundaryFrom?: number | undefined;
+}
+
 const PLAIN_NAMES: StageNames = { encoder: 'encoder', chunker: 'chunker', downsample: 'downsample', main: 'main', upsample: 'upsample', decoder: 'decoder' };
 
 export interface StageState {
@@ -42,14 +48,16 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
   readonly parts: Readonly<StageParts>;
   readonly names: StageNames;
   readonly dModel: number;
+  readonly boundaryFrom: number | undefined;
 
   /** @throws ConfigError when widths of neighbouring parts differ; it names both. */
-  constructor(parts: StageParts, names: Partial<StageNames> = {}) {
+  constructor(parts: StageParts, names: Partial<StageNames> = {}, { boundaryFrom }: StageOptions = {}) {
     super();
+    this.boundaryFrom = boundaryFrom;
     this.parts = parts;
     this.names = { ...PLAIN_NAMES, ...names };
     this.dModel = parts.encoder.dModel;
-    checkWiring(parts);
+    checkWiring(parts, boundaryFrom !== undefined);
     for (const key of Object.keys(PLAIN_NAMES) as (keyof StageParts)[]) {
       const part = parts[key] as Partial<HasParameters>;
       if (part.parameters) this.addModule(this.names[key], part as HasParameters);
@@ -109,12 +117,25 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
     };
   }
 
+  /** Where the chunker cuts a piece on top of a state, which stays as it is. */
+  async cutPiece(x: tf.Tensor3D, state: StageState, ctx: SequenceContext): Promise<Segmentation> {
+    const { encoder, chunker } = this.parts;
+    const encoded = await encoder.prefill(x, cloneState(state.encoder), ctx);
+    const cut = await chunker.prefill(encoded.y, cloneState(state.chunker), ctx);
+    tf.dispose([encoded.y, ...(cut.boundaryProb ? [cut.boundaryProb] : [])]);
+    disposeState([encoded.state, cut.state]);
+    return cut.segmentation;
+  }
+
+  /** Segmentations of `ctx.plan` are taken in place of the chunker's own. */
   async prefill(x: tf.Tensor3D, state: StageState, ctx: SequenceContext): Promise<{ y: tf.Tensor3D; state: StageState }> {
     const { encoder, chunker, downsample, main, upsample, decoder } = this.parts;
     const encoded = await encoder.prefill(x, state.encoder, ctx);
     const e = encoded.y;
     const cut = await chunker.prefill(e, state.chunker, ctx);
-    const seg = cut.segmentation;
+    const planned = ctx.plan?.[0];
+    if (planned) cut.segmentation.dispose();
+    const seg = planned ?? cut.segmentation;
     ctx.record?.push({ segmentation: seg, context: ctx });
     const inner = seg.innerContext(ctx);
     const pooled = downsample.prefill(e, seg, state.downsample, ctx);
@@ -126,7 +147,7 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
     const decoded = await decoder.prefill(up.y, state.decoder, ctx.with({ memory: { chunks: core.y, segmentation: seg } }));
     tf.dispose([e, pooled.chunks, core.y, up.y, ...(cut.boundaryProb ? [cut.boundaryProb] : [])]);
     inner.dispose();
-    if (!ctx.record) seg.dispose();
+    if (!ctx.record && !planned) seg.dispose();
     for (let b = 0; b < ctx.batch; b++) {
       const last = (ctx.lengths?.[b] ?? ctx.length) - 1;
       if (last >= 0) state.fired[b] = seg.boundaryMask[b * ctx.length + last]!;
@@ -155,7 +176,7 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
     const at = (i: number) => (rows ? rows[i]! : i);
     return after(encoder.step(x, state.encoder, rows), (encoded) => {
       const e = encoded.y;
-      return after(chunker.step({ hidden: e, ids }, state.chunker, rows), ({ decision, state: chunkerState }) => {
+      return after(chunker.step({ hidden: e, ids, emitted: this.emitted(ids) }, state.chunker, rows), ({ decision, state: chunkerState }) => {
         const firedRows: number[] = [];
         decision.boundary.forEach((b, i) => {
           state.fired[at(i)] = b;
@@ -191,6 +212,11 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
     });
   }
 
+  private emitted(ids: Int32Array | undefined): Uint8Array | undefined {
+    const { boundaryFrom } = this;
+    return boundaryFrom === undefined || !ids ? undefined : Uint8Array.from(ids, (id) => (id >= boundaryFrom ? 1 : 0));
+  }
+
   startDocument(state: StageState, rows: readonly number[]): StageState {
     const { encoder, chunker, downsample, main, upsample, decoder } = this.parts;
     return {
@@ -213,7 +239,7 @@ export function firedByStage(state: unknown): Int8Array[] {
 }
 
 /** Every two neighbours by name: who put one part in the place of another has to know which of them does not fit. */
-function checkWiring({ encoder, chunker, downsample, main, upsample, decoder }: StageParts): void {
+function checkWiring({ encoder, chunker, downsample, main, upsample, decoder }: StageParts, emitsBoundaries: boolean): void {
   const problems: string[] = [];
   const join = (from: string, gives: number, to: string, takes: number | undefined) => {
     if (takes !== undefined && takes !== gives) problems.push(`${from} has width ${gives}, ${to} ${takes}`);
@@ -229,7 +255,7 @@ function checkWiring({ encoder, chunker, downsample, main, upsample, decoder }: 
   join('decoder', decoder.dModel, `what upsample ${nameOf(upsample)} gives it`, upsample.dModel);
   const inner = main instanceof HierarchicalStage ? main.parts.chunker : undefined;
   if (inner?.reads === 'ids') problems.push(`chunker ${nameOf(inner)} of the inner stage reads ids, which only the outermost stage has`);
-  if (chunker.lookahead > 0) problems.push(`chunker ${nameOf(chunker)} looks ${chunker.lookahead} byte ahead, which needs a head that emits boundaries`);
+  if (chunker.lookahead > 0 && !emitsBoundaries) problems.push(`chunker ${nameOf(chunker)} looks ${chunker.lookahead} byte ahead, which needs a head that emits boundaries`);
   if (!(main.dModel > 0)) problems.push(`main network has width ${main.dModel}`);
   if (problems.length) throw new ConfigError(`[HierarchicalStage] parts do not fit: ${problems.join('; ')}.`);
 }

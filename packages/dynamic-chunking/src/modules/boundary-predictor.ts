@@ -116,10 +116,21 @@ export class BoundaryPredictor extends Module implements Chunker<BoundaryPredict
     });
   }
 
-  /** @throws ConfigError with a look-ahead: nobody knows the next byte while decoding. */
+  /**
+   * With a look-ahead the boundaries that the output head emitted are taken over: nobody knows the next byte while decoding.
+   * @throws ConfigError when there are none, as with a head that emits none.
+   */
   step(input: ChunkerStepInput, state: BoundaryPredictorState, rows?: readonly number[]): MaybePromise<{ decision: BoundaryDecision; state: BoundaryPredictorState }> {
     if (this.lookahead) {
-      throw new ConfigError(`[BoundaryPredictor.step] a look-ahead of ${this.lookahead} cannot be used while decoding. Hint: take the boundaries that the output head emits.`);
+      const { emitted } = input;
+      if (!emitted) throw new ConfigError(`[BoundaryPredictor.step] a look-ahead of ${this.lookahead} cannot be used while decoding. Hint: take the boundaries that the output head emits.`);
+      const boundary = emitted.map((ends, i) => {
+        const row = rows ? rows[i]! : i;
+        const first = !state.seen[row];
+        state.seen[row] = 1;
+        return first ? 1 : ends;
+      });
+      return { decision: { boundary }, state };
     }
     return this.router.step(input, state as RoutingState, rows);
   }
