@@ -1,0 +1,54 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { defineOp, type OpInputs } from '../../op/define-op.js';
+import { BackendError } from '../../errors.js';
+import { canReadSync } from '../../backend/can-read-sync.js';
+import { cpuKernel, flatRows, hostOutput, naiveForm, type Loops } from '../host.js';
+import { linearOp } from '../linear/op.js';
+import { matMulOp } from '../mat-mul/op.js';
+import { decodeWords, valuesPerWord, type PackedAttrs } from './format.js';
+import { wasmPackedLinear, wasmUnpack } from './wasm.js';
+import { webGpuUnpack } from './webgpu.js';
+
+export type UnpackInput = 'words' | 'scales';
+export type PackedLinearInput = 'x' | 'words' | 'scales' | 'bias';
+
+const unpackLoops: Loops<UnpackInput, PackedAttrs> = ({ words, scales }, attrs) => {
+  const [rows, perRow] = words!.shape as [number, number];
+  const columns = perRow * valuesPerWord(attrs.format);
+  const out = hostOutput([rows, columns]);
+  const groups = scales ? scales.shape[1]! : 0;
+  for (let r = 0; r < rows; r++) {
+    decodeWords(words!.values as Int32Array, r * perRow, columns, attrs, scales?.values as Float32Array | undefined, r * groups, out.values, r * columns);
+  }
+  return [out];
+};
+
+const unpackOnHost = naiveForm(unpackLoops);
+
+/** words (N, K / per) int32, scales (N, K / group) -> (N, K) float32. Weights that are kept packed are frozen: no gradient. */
+export const unpackOp = defineOp<UnpackInput, PackedAttrs>({
+  name: 'Unpack',
+  inputs: ['words', 'scales'],
+  // tfjs has no bit operations that work on every backend.
+  portable: (inputs, attrs) => {
+    if (!canReadSync()) throw new BackendError(`[unpackWeight] the portable form reads the words on the host, which '${tf.getBackend()}' cannot do at once.`);
+    return unpackOnHost(inputs, attrs);
+  },
+  naive: unpackOnHost,
+  kernels: { cpu: cpuKernel(unpackLoops), wasm: wasmUnpack, webgpu: webGpuUnpack },
+});
+
+const unpacked = ({ words, scales }: OpInputs<PackedLinearInput>, attrs: PackedAttrs) => unpackOp({ words, scales }, attrs)[0]!;
+
+/** y = x unpack(words)^T + bias; differentiable by x and bias. */
+export const packedLinearOp = defineOp<PackedLinearInput, PackedAttrs>({
+  name: 'PackedLinear',
+  inputs: ['x', 'words', 'scales', 'bias'],
+  portable: (inputs, attrs) => linearOp({ x: inputs.x, weight: unpacked(inputs, attrs), bias: inputs.bias }, {}),
+  kernels: { wasm: wasmPackedLinear },
+  gradient: ({ dys: [dy], inputs, attrs }) => {
+    const d = flatRows(dy!);
+    const [dx] = matMulOp({ a: d, b: unpacked(inputs, attrs) }, { transposeA: false, transposeB: false });
+    return { x: tf.reshape(dx!, inputs.x!.shape), bias: inputs.bias && tf.sum(d, 0) };
+  },
+});
