@@ -17,14 +17,13 @@ export interface Setup {
   backend: string;
   machine: string;
   date: string;
-  /** Nats, and the mean length it gives on training text. */
-  entropyThreshold: number;
-  entropyBytesPerPatch: number;
 }
 
 export interface ResultRow extends TrainedSwap {
   name: string;
   setup: Setup;
+  /** Where entropies cut: the threshold in nats, and the mean length it gives on training text. */
+  entropy?: { threshold: number; bytesPerPatch: number };
 }
 
 const JSON_NAME = 'swaps.json';
@@ -53,13 +52,13 @@ export function markdown(rows: readonly ResultRow[]): string {
   const tables = [...new Set(rows.map(({ setup }) => describe(setup)))].map((circumstances) => {
     const own = rows.filter(({ setup }) => describe(setup) === circumstances);
     const lines = own.map((row) => `| \`${row.name}\` | ${titleOf(row)} | ${row.replaced.join(', ') || '–'} | ${cells(row).join(' | ')} |`);
-    return `${circumstances}\n\n| name | what | new objects | parameters | bits per byte | bytes per chunk | s |\n|---|---|---|---|---|---|---|\n${lines.join('\n')}\n`;
+    return `${circumstances}\n\n| name | what | new objects | parameters | bits per byte | bytes per chunk |\n|---|---|---|---|---|---|\n${lines.join('\n')}\n`;
   });
   const samples = rows.map((row) => `- \`${row.name}\`: ${JSON.stringify(row.sample)}`);
   return `# Swaps\n\n${tables.join('\n')}\n${samples.length ? `What they write, byte by byte (temperature 0.5):\n\n${samples.join('\n')}\n` : ''}`;
 }
 
-const cells = ({ parameters, bitsPerByte, bytesPerChunk, seconds }: TrainedSwap): string[] => [count(parameters), bitsPerByte.toFixed(3), bytesPerChunk.map((n) => n.toFixed(2)).join(', '), seconds.toFixed(0)];
+const cells = ({ parameters, bitsPerByte, bytesPerChunk }: TrainedSwap): string[] => [count(parameters), bitsPerByte.toFixed(3), bytesPerChunk.map((n) => n.toFixed(2)).join(', ')];
 
 /** A line for the terminal. */
 export const line = (row: ResultRow): string => {
@@ -69,6 +68,5 @@ export const line = (row: ResultRow): string => {
 
 const titleOf = (row: ResultRow): string => SWAPS.find((s) => s.name === row.name)?.title ?? '';
 
-const describe = ({ data, steps, batch, length, lr, seed, evalBytes, backend, machine, date, entropyThreshold, entropyBytesPerPatch }: Setup): string =>
-  `${steps} updates of ${batch} x ${length} bytes of ${data}, learning rate ${lr}, seed ${seed}; bits per byte and bytes per chunk of ${count(evalBytes)} held-out bytes in windows of ${length}. ` +
-  `Entropy threshold ${entropyThreshold.toFixed(4)} nats (${entropyBytesPerPatch.toFixed(2)} bytes per patch of training text). ${backend}; ${machine}; ${date}.`;
+const describe = ({ data, steps, batch, length, lr, seed, evalBytes, backend, machine, date }: Setup): string =>
+  `${steps} updates of ${batch} x ${length} bytes of ${data}, learning rate ${lr}, seed ${seed}; bits per byte and bytes per chunk of ${count(evalBytes)} held-out bytes in windows of ${length}. ${backend}; ${machine}; ${date}.`;

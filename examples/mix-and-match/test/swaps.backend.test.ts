@@ -160,17 +160,19 @@ describe.each(backendsForTest())('swaps on %s', (backend) => {
     const rows = textRows(built, [30, 30]);
     const batch = padded(rows);
     const inputs = padded(rows.map((r) => r.slice(0, 29)));
-    const ctx = new SequenceContext(2, 29, inputs);
-    const [segmentation, ...inner] = await model.plan(ctx);
     const loss = async (own: typeof batch & { segmentation?: Segmentation }): Promise<number> => {
       const made = await model.lossAndGrads(own);
       const value = (await made.loss.data())[0]!;
       free(made);
       return value;
     };
-    await expectNoLeak(async () => expect(await loss({ ...batch, segmentation: segmentation! })).toBeCloseTo(await loss(batch), 6));
-    for (const s of [segmentation!, ...inner]) s.dispose();
-    ctx.dispose();
+    await expectNoLeak(async () => {
+      const ctx = new SequenceContext(2, 29, inputs);
+      const [segmentation, ...inner] = await model.plan(ctx);
+      expect(await loss({ ...batch, segmentation: segmentation! })).toBeCloseTo(await loss(batch), 6);
+      for (const s of inner) s.dispose();
+      ctx.dispose();
+    });
     model.dispose();
   });
 

@@ -56,29 +56,29 @@ async function train(options: TrainOptions): Promise<void> {
   checkRunSettings(settings);
   const backend = await startBackend(options.backend);
   const { signal, release } = stopSignal(() => process.stderr.write('\nstopping; models that are done stay in the table\n'));
-  const { entropy, calibration } = await withProgress('entropy model', settings.steps, (onStep) => entropyMaterial(settings, onStep, signal));
-  const setup: Setup = {
-    ...pick(settings),
-    data: settings.data.map((path) => basename(path)).join(', '),
-    backend: backend.name,
-    machine: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores`,
-    date: new Date().toISOString().slice(0, 10),
-    entropyThreshold: calibration.threshold,
-    entropyBytesPerPatch: calibration.bytesPerChunk,
-  };
-  const rows: ResultRow[] = [];
   try {
+    const { entropy, calibration } = await withProgress('entropy model', settings.steps, (onStep) => entropyMaterial(settings, onStep, signal));
+    const setup: Setup = {
+      ...pick(settings),
+      data: settings.data.map((path) => basename(path)).join(', '),
+      backend: backend.name,
+      machine: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores`,
+      date: new Date().toISOString().slice(0, 10),
+    };
+    const { threshold, bytesPerChunk: bytesPerPatch } = calibration;
+    process.stderr.write(`threshold ${threshold.toFixed(4)} nats: ${bytesPerPatch.toFixed(2)} bytes per patch of training text\n`);
+    const rows: ResultRow[] = [];
     for (const swap of swaps) {
       if (signal.aborted) break;
       const trained = await withProgress(swap.name, settings.steps, (onStep) => trainSwap(swap, settings, entropy, onStep, signal));
       if (signal.aborted) break;
-      rows.push({ name: swap.name, ...trained, setup });
+      rows.push({ name: swap.name, ...trained, setup, ...(trained.cutByEntropies && { entropy: { threshold, bytesPerPatch } }) });
       process.stdout.write(`${line(rows.at(-1)!)}\n`);
       if (out !== undefined) await writeRows(out, mergeRows(readRows(out), rows));
     }
+    entropy.model.dispose();
   } finally {
     release();
-    entropy.model.dispose();
   }
 }
 

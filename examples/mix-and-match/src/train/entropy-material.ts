@@ -18,14 +18,19 @@ export async function entropyMaterial(settings: RunSettings, onStep: (event: Ste
   return { entropy: { model, threshold: calibration.threshold }, calibration };
 }
 
-/** The beginning of the training text in pieces as long as a row. */
+/** Pieces as long as a row, out of all parts of the training text. */
 async function piecesOf(settings: RunSettings): Promise<Uint8Array[]> {
   const { train } = await openText(settings);
   try {
-    const { length } = settings;
-    const ids = new Int32Array(Math.min(train.size, CALIBRATION_BYTES));
-    await train.read(0, ids.length, ids, 0);
-    return Array.from({ length: Math.ceil(ids.length / length) }, (_, i) => Uint8Array.from(ids.subarray(i * length, (i + 1) * length)));
+    const length = Math.min(settings.length, train.size);
+    const count = Math.max(1, Math.floor(Math.min(CALIBRATION_BYTES, train.size) / length));
+    const pieces: Uint8Array[] = [];
+    for (let i = 0; i < count; i++) {
+      const ids = new Int32Array(length);
+      await train.read(Math.floor((i * (train.size - length)) / Math.max(1, count - 1)), length, ids, 0);
+      pieces.push(Uint8Array.from(ids));
+    }
+    return pieces;
   } finally {
     await train.close();
   }

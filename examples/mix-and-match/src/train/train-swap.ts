@@ -2,6 +2,7 @@ import { Rng } from '@bytelm/core';
 import type { StepEvent } from '@bytelm/core/train';
 import { continueText } from '@bytelm/example-shared/text';
 import { openText, type RunSettings } from '@bytelm/example-shared/train';
+import { EntropyPatcher } from '@bytelm/patching';
 import { buildSwap } from '../build.js';
 import { BASES, BYTES_PER_CHUNK } from '../sizes.js';
 import type { Material, Swap } from '../swap.js';
@@ -14,6 +15,7 @@ const SAMPLE_BYTES = 80;
 /** What became of a swap. */
 export interface TrainedSwap extends Measured {
   replaced: string[];
+  cutByEntropies: boolean;
   parameters: number;
   /** Of training only. */
   seconds: number;
@@ -45,7 +47,7 @@ export async function trainSwap(swap: Swap, settings: RunSettings, entropy: Mate
     await train.close();
     const measured = await measure(model, valid, vocabulary, { window: length, batch });
     const sample = PROMPT + (await continueText(model, PROMPT, { vocabulary, maxBytes: SAMPLE_BYTES, temperature: 0.5, seed, signal }, () => {}));
-    return { ...measured, replaced, parameters: model.numParameters, seconds, trainBits: [bits[0]!, bits.at(-1)!], sample };
+    return { ...measured, replaced, cutByEntropies: model.parts.chunker instanceof EntropyPatcher, parameters: model.numParameters, seconds, trainBits: [bits[0]!, bits.at(-1)!], sample };
   } finally {
     model.dispose();
   }
