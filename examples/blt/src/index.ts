@@ -7,3 +7,6 @@ export * from './checkpoint/index.js';
 export { BLT_KEYS, ENTROPY_KEYS } from './key-maps.js';
 export { entropyParameterShapes, parameterShapes } from './parameter-shapes.js';
 export { entropyFlops, flopsPerByte, type FlopsOptions, type FlopsPerByte } from './flops.js';
+export { speculate, type SpeculateOptions, type SpeculationReport } from './speculate.js';
+export { synthCheckpoint, type SynthOptions, type SynthReport } from './synth-checkpoint.js';
+export { knownAnswer, type KnownAnswerReport } from './known-answer.js';
