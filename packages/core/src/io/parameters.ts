@@ -47,11 +47,17 @@ export async function loadParameters(module: HasParameters, source: TensorSource
       const value = tf.tensor(host.values, host.shape, 'float32');
       variable.assign(value);
       value.dispose();
+      touch(variable);
       loadedFrom.set(variable, fileName);
     }
     options.onProgress?.(++done, pairs.size, name);
   }
   return { loaded: [...pairs.keys()], unexpected };
+}
+
+/** Uses a value once: backends copy it to their device only then, and all copies on the host would still be there when the last one is read. */
+function touch(variable: tf.Variable): void {
+  if (variable.size) tf.tidy(() => void tf.slice(tf.reshape(variable, [variable.size]), 0, 1));
 }
 
 /** Which file tensor goes where: module name → file name. */
