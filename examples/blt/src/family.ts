@@ -3,35 +3,42 @@ import { BYTE_VOCABULARIES, SequenceContext, type HierarchicalLM } from '@bytelm
 import { EntropyPatcher } from '@bytelm/patching';
 import { chunkRow, type LoadedModel, type ModelFamily, type ModelOptions } from '@bytelm/example-shared/model';
 import type { ChunkRow } from '@bytelm/example-shared/page';
-import { findBLT, loadBLT, type BLTSource } from './checkpoint/index.js';
+import { Option, type Command } from 'commander';
+import { findBLT, loadBLT, type BLTSource, type HashTables } from './checkpoint/index.js';
 import { withChosenPatcher, withPatcherOptions, type PatcherChoice } from './patcher-options.js';
 
-/** The model that ships with this example; its entropy model lies beside it. */
-export const TINY_MODEL = fileURLToPath(new URL('../models/tiny/blt', import.meta.url));
+/** The model that ships with this example, with its entropy model in `entropy_model/`. */
+export const TINY_MODEL = fileURLToPath(new URL('../models/tiny', import.meta.url));
 
-export type BLTModelOptions = ModelOptions & PatcherChoice;
+export type BLTModelOptions = ModelOptions & PatcherChoice & { hashTables?: HashTables };
 
 /** A model by name, and how its text is to be cut. */
 export interface ChosenBLT extends BLTSource {
-  choice: PatcherChoice;
+  choice: PatcherChoice & { hashTables?: HashTables };
 }
 
 /** BLTs for the commands that every example has. */
 export const BLT: ModelFamily<ChosenBLT, BLTModelOptions> = {
   program: 'blt',
   vocabulary: BYTE_VOCABULARIES.blt,
-  addOptions: withPatcherOptions,
+  addOptions,
   find: async (options) => ({ ...(await findBLT(options.model ?? TINY_MODEL, options.config)), choice: options }),
   async load({ choice, ...found }, { seed }) {
     const { source, entropyModel } = await withChosenPatcher(found, choice);
-    const model = await loadBLT(source, { seed, ...(entropyModel && { entropyModel }) });
-    return withEntropyModel(model);
+    const { hashTables } = choice;
+    return withEntropyModel(await loadBLT(source, { seed, ...(hashTables && { hashTables }), ...(entropyModel && { entropyModel }) }));
   },
   nameOf: (source) => (source.name === TINY_MODEL ? 'tiny (comes with this example)' : source.name),
   stages: () => 1,
   pageNote: 'A patch ends where the rule of the patcher says so; by entropies, before a byte whose entropy is above the threshold.',
   chunkRow: async (model, _source, text, label) => withEntropies(model as HierarchicalLM, await chunkRow(model, BYTE_VOCABULARIES.blt, text, label)),
 };
+
+function addOptions(command: Command): void {
+  withPatcherOptions(command).addOption(
+    new Option('--hash-tables <where>', 'where n-gram tables are kept: device, memory (as stored), bf16 (rounded), file (rows are read when needed); default: device').choices(['device', 'memory', 'bf16', 'file']),
+  );
+}
 
 /** The model, which frees its entropy model when it is freed. */
 function withEntropyModel(model: HierarchicalLM): LoadedModel {

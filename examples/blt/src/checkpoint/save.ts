@@ -7,6 +7,7 @@ import type { HashNgramEmbedding } from '@bytelm/patching';
 import { writeBLTConfig, writeEntropyConfig, type BLTConfig, type ConfigFormat, type EntropyModelConfig, type ParsedConfig } from '../config/index.js';
 import { BLT_KEYS, ENTROPY_KEYS, FUSED_HASH_TABLES, PATCHER_PREFIX } from '../key-maps.js';
 import { hashTableName } from '../parameter-shapes.js';
+import { storedAsBf16 } from './bf16.js';
 
 export interface SaveBLTOptions {
   /** Default 'transformers': one set of files that holds the entropy model, too. */
@@ -15,6 +16,8 @@ export interface SaveBLTOptions {
   source?: ParsedConfig | undefined;
   /** Bytes of one weight file at most. Default 4e9. */
   maxShardBytes?: number | undefined;
+  /** Format of the weights. Default 'F32'. */
+  dtype?: 'F32' | 'BF16' | undefined;
 }
 
 /**
@@ -24,18 +27,19 @@ export interface SaveBLTOptions {
  * @throws ConfigError when the layout cannot say what the configuration says.
  */
 export async function saveBLT(folder: string, model: HierarchicalLM, config: BLTConfig, options: SaveBLTOptions = {}): Promise<void> {
-  const { format = 'transformers', source, maxShardBytes } = options;
+  const { format = 'transformers', source, maxShardBytes, dtype = 'F32' } = options;
+  const stored = (tensors: ReadonlyMap<string, SavableTensor>) => (dtype === 'F32' ? tensors : new Map([...tensors].map(([name, t]) => [name, storedAsBf16(t)])));
   const entropyModel = (model.parts.chunker as { model?: unknown }).model;
   const own = entropyModel instanceof EntropyModel ? entropyModel : undefined;
   const written = writeBLTConfig({ ...config, entropyModel: own ? config.entropyModel : null }, format, source);
   await mkdir(folder, { recursive: true });
   const tensors = bltTensors(model, format);
   if (own && format === 'transformers') for (const [name, t] of stateDict(own)) tensors.set(PATCHER_PREFIX + ENTROPY_KEYS.toFile(name), t);
-  await saveShards(tensors, folder, { metadata: { format: 'pt' }, maxShardBytes });
+  await saveShards(stored(tensors), folder, { metadata: { format: 'pt' }, maxShardBytes });
   await writeJson(join(folder, 'config.json'), written.config);
   if (own && format === 'original') {
     await mkdir(join(folder, 'entropy_model'), { recursive: true });
-    await saveShards(stateDict(own), join(folder, 'entropy_model'), { metadata: { format: 'pt' } });
+    await saveShards(stored(stateDict(own)), join(folder, 'entropy_model'), { metadata: { format: 'pt' } });
     await writeJson(join(folder, 'entropy_model', 'params.json'), written.params);
   }
 }

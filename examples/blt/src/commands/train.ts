@@ -92,7 +92,8 @@ async function jobOf(find: () => Promise<BLTSource>, { bytesPerPatch, ...choice 
   }
   const { config, parsed } = source;
   const model = await loadBLT(source, { seed: settings.seed, ...(entropyModel && { entropyModel }) });
-  const save = (folder: string) => saveBLT(folder, model, config, { format: 'original', source: parsed });
+  // In the layout that the configuration came in; presets in the original one.
+  const save = (folder: string) => saveBLT(folder, model, config, { format: parsed.format, source: parsed });
   return {
     model,
     vocabulary: BYTE_VOCABULARIES.blt,
