@@ -5,3 +5,7 @@ export { LastBytePool } from './parts/last-byte-pool.js';
 export { PatchUnpool, type PatchUnpoolState } from './parts/patch-unpool.js';
 export { SuffixEmbedding, type SuffixEmbeddingConfig, type SuffixEmbeddingState } from './parts/suffix-embedding.js';
 export { SuffixTrie } from './parts/suffix-trie.js';
+export { findBolmo, findSubwords, loadBolmo, type BolmoSource, type LoadBolmoOptions } from './source.js';
+export { parameterShapes } from './parameter-shapes.js';
+export { flopsPerByte, type FlopsOptions } from './flops.js';
+export { BOLMO } from './family.js';

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { parseBolmoConfig, type BolmoConfig } from './config.js';
 
 /** A configuration under a name. */
@@ -78,15 +79,16 @@ export const BOLMO_PRESETS: Readonly<Record<string, BolmoPreset>> = {
     description: 'published, 7.63 B parameters, from Olmo 3 7B',
   },
   'bolmo-10M': {
-    config: bolmo({ hidden: 256, layers: 8, heads: 4, intermediate: 704, localIntermediate: 352, localHeads: 4, subwords: 340, tokenizer: TOY() }),
+    config: bolmo({ hidden: 256, layers: 8, heads: 4, intermediate: 704, localIntermediate: 352, localHeads: 4, subwords: 340, tokenizer: toyTokenizer() }),
     description: '10 M parameters, for measuring; with the tokenizer of the golden cases',
   },
   'bolmo-tiny': {
-    config: bolmo({ hidden: 64, layers: 2, heads: 2, intermediate: 176, localIntermediate: 88, localHeads: 2, subwords: 340, tokenizer: TOY() }),
+    config: bolmo({ hidden: 64, layers: 2, heads: 2, intermediate: 176, localIntermediate: 88, localHeads: 2, subwords: 340, tokenizer: toyTokenizer() }),
     description: 'for tests and first steps, with the tokenizer of the golden cases',
   },
 };
 
-function TOY(): string {
-  return new URL('../../../fixtures/bolmo/toy_tokenizer', import.meta.url).pathname;
+/** Of 340 entries, with the golden cases. */
+function toyTokenizer(): string {
+  return fileURLToPath(new URL('../../../fixtures/bolmo/toy_tokenizer', import.meta.url));
 }

@@ -4,6 +4,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { SuffixTrie } from './suffix-trie.js';
 
 const { numIds } = BOLMO_VOCABULARY;
+/** Marks ends of subwords in the published tokenizer. The models never see it, and no entry holds it: it is passed over. */
+const SUBWORD_END = 3;
 
 export interface SuffixEmbeddingConfig {
   dModel: number;
@@ -19,7 +21,7 @@ export interface SuffixEmbeddingConfig {
 export interface SuffixEmbeddingState {
   /** (B*depth) ring: the id at position t stands at t mod depth. */
   recent: Int16Array;
-  /** (B) ids read so far. */
+  /** (B) ids kept so far. */
   read: Int32Array;
 }
 
@@ -97,8 +99,9 @@ export class SuffixEmbedding extends Module implements ByteEmbedder<SuffixEmbedd
   private next(id: number, row: number, { recent, read }: SuffixEmbeddingState): number {
     if (!this.trie) return 0;
     const { depth } = this;
-    const t = read[row]!++;
-    recent[row * depth + (t % depth)] = id;
+    const byte = id % numIds;
+    if (byte !== SUBWORD_END) recent[row * depth + (read[row]!++ % depth)] = byte;
+    const t = read[row]! - 1;
     return this.trie.longest((steps) => (steps < depth && steps <= t ? recent[row * depth + ((t - steps) % depth)]! : -1));
   }
 }

@@ -1,9 +1,6 @@
 import { DataError } from '@bytelm/core';
 import { BOLMO_VOCABULARY, END_SYMBOL, PAD_SYMBOL, type SubwordVocabulary } from '@bytelm/distill';
 
-/** Ends subwords in the published tokenizer; the models never see it, and it belongs to no entry. */
-const SUBWORD_END = 3;
-
 /**
  * Finds the longest entry of a subword vocabulary whose bytes end at a position: entries are stored back to front, and a look-up walks back
  * from the position until no entry goes on so. Nodes are found by hashing (node, id), in typed arrays: 100 000 entries take some MB.
@@ -50,10 +47,8 @@ export class SuffixTrie {
   longest(back: (steps: number) => number): number {
     let found = -1;
     for (let node: number | undefined = 0, steps = 0; ; steps++) {
-      const raw = back(steps);
-      if (raw < 0) break;
-      const id = raw % BOLMO_VOCABULARY.numIds;
-      if (id === SUBWORD_END) continue;
+      const id = back(steps);
+      if (id < 0) break;
       node = this.child(node!, id);
       if (node === undefined) break;
       if (this.entries[node]! >= 0) found = this.entries[node]!;

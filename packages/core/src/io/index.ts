@@ -4,6 +4,7 @@ export { bf16ToFloat32, f16ToFloat32, type HostTensor, type RawTensor, type Read
 export { openSafetensors } from './safetensors.js';
 export { openTorchCheckpoint, type OpenTorchOptions, type TorchCheckpoint } from './torch-checkpoint.js';
 export { openCheckpoint } from './open-checkpoint.js';
+export { fetchRepository, type HubOptions } from './hub-repository.js';
 export { openPretrained, type PretrainedFiles, type PretrainedOptions } from './pretrained.js';
 export { withRowSlices, type RowSlice } from './row-slices.js';
 export { parseConfig } from './config-json.js';
