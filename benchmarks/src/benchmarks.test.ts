@@ -22,7 +22,7 @@ it('takes medians and percentiles between neighbours', () => {
 
 it('cuts the windows that the peers cut: a BOS, then text, rows spread over the data', () => {
   const data = Uint8Array.from({ length: 100 }, (_, i) => i);
-  expect([...windows(data, 2, 4, 1)]).toEqual([254, 1, 2, 3, 254, 49, 50, 51]);
+  expect([...windows({ offset: 0, bos: 254 }, data, 2, 4, 1)]).toEqual([254, 1, 2, 3, 254, 49, 50, 51]);
 });
 
 it('says where the other side comes from when it is missing', () => {

@@ -12,7 +12,8 @@ import { RESULTS, saveResult } from './save.js';
 import { sideBySide } from './side-by-side.js';
 import { machineLine, sideBySideTable, type ResultFile } from './tables.js';
 
-const CONFIGS = ['demo', 'hnet-1stage-8M', 'mambabyte-8M', 'llamabyte-8M'];
+const GROUPS: Record<string, readonly string[]> = { models: ['demo', 'hnet-1stage-8M', 'mambabyte-8M', 'llamabyte-8M'], blt: ['blt-10M', 'blt-40M'] };
+const CONFIGS = Object.values(GROUPS).flat();
 
 interface Options {
   backend: BackendName[];
@@ -42,7 +43,7 @@ const positive = (value: string): number => {
 
 const program = new Command('bench')
   .description('time bytelm: whole models beside PyTorch on the same weights, growth with context and length, single ops')
-  .argument('<name>', `${CONFIGS.join(', ')}, or models (these four); context, memory, ops`)
+  .argument('<name>', `${CONFIGS.join(', ')}, or ${Object.entries(GROUPS).map(([group, all]) => `${group} (${all.join(', ')})`).join(', ')}; context, memory, ops`)
   .option('--backend <name>', `repeatable, ${BACKEND_NAMES.join(', ')} (default: wasm and tensorflow; ops: wasm)`, many(BACKEND_NAMES))
   .option('--work <name>', `repeatable, ${WORKS.join(', ')} (default: all)`, many(WORKS))
   .option('--seconds <number>', 'length of one measurement', positive, 8)
@@ -77,8 +78,8 @@ async function run(name: string, options: Options): Promise<void> {
     return;
   }
   if (name === 'context' || name === 'memory') return growth(name, options, base, finish, say);
-  const configs = name === 'models' ? CONFIGS : [name];
-  if (!configs.every((c) => CONFIGS.includes(c))) throw new ConfigError(`[bench] ${name}: expected ${CONFIGS.join(', ')}, models, context, memory or ops.`);
+  const configs = GROUPS[name] ?? [name];
+  if (!configs.every((c) => CONFIGS.includes(c))) throw new ConfigError(`[bench] ${name}: expected ${[...CONFIGS, ...Object.keys(GROUPS)].join(', ')}, context, memory or ops.`);
   const peers = findPeers(options);
   const { rounds, seconds } = options;
   const { rows, torch } = await sideBySide({ configs, works: options.work ?? WORKS, backends: options.backend ?? ['wasm', 'tensorflow'], rounds, seconds, peers, say });

@@ -15,6 +15,7 @@ export function targetsOf(row: Row): Target[] {
     speed(0.5);
     out.push({ what: 'memory', wanted: '≤ 1.5×', attained: `${row.memoryRatio!.toFixed(2)}×`, met: row.memoryRatio! <= 1.5 });
   }
+  if (row.side === 'tensorflow' && row.work === 'prefill' && row.config.startsWith('blt')) speed(0.7);
   if (row.side === 'wasm' && row.work === 'train') speed(0.15);
   if (row.side === 'wasm' && row.work === 'decode') {
     speed(2);

@@ -1,12 +1,9 @@
 // One measurement in a process of its own, so that peak memory is that of the work and nothing else.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { initBackend, type BackendName } from '@bytelm/core';
-import { loadParameters, openSafetensors } from '@bytelm/core/io';
-import { createHNet, type HNetConfig } from '@bytelm/example-hnet';
 import type { Work } from './peers.js';
 import { benchDecode, benchPrefill } from './work/decode.js';
 import { readSplit } from './work/batches.js';
+import { loadModel } from './work/family.js';
 import { matmulGflops } from './work/measure.js';
 import { benchTrain } from './work/train.js';
 import { memoryOfTraining, stepsByContext } from './work/growth.js';
@@ -77,13 +74,9 @@ async function measure(job: Job): Promise<unknown> {
   if (job.kind === 'ops') return (await import('./ops/run.js')).benchOps(job);
   if (job.kind === 'context') return stepsByContext(job);
   if (job.kind === 'memory') return memoryOfTraining(job);
-  const config = JSON.parse(readFileSync(join(job.weights, 'config.json'), 'utf8')) as HNetConfig;
-  const model = createHNet(config, { ratioTargets: job.ratioTargets });
-  const source = await openSafetensors(join(job.weights, 'model.safetensors'));
-  await loadParameters(model, source);
-  await source.close();
+  const loaded = await loadModel(job.weights, job.ratioTargets);
   const { seconds } = job;
-  if (job.work === 'train') return benchTrain(model, readSplit(job.prose, 'train'), { seconds });
+  if (job.work === 'train') return benchTrain(loaded, readSplit(job.prose, 'train'), { seconds });
   const text = readSplit(job.prose, 'valid');
-  return job.work === 'prefill' ? benchPrefill(model, text, { seconds }) : benchDecode(model, text, { seconds });
+  return job.work === 'prefill' ? benchPrefill(loaded, text, { seconds }) : benchDecode(loaded, text, { seconds });
 }

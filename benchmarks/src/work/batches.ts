@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-
-const BOS = 254;
+import type { LoadedModel } from './family.js';
 
 /** A named part of a text folder: `splits.json` beside the text says which bytes. */
 export function readSplit(folder: string, split: string): Uint8Array {
@@ -11,12 +10,12 @@ export function readSplit(folder: string, split: string): Uint8Array {
 }
 
 /** (rows * length) ids: BOS and length − 1 bytes a row, rows spread evenly over the data. The peers cut the same windows. */
-export function windows(data: Uint8Array, rows: number, length: number, skip = 0): Int32Array {
+export function windows({ offset, bos }: Pick<LoadedModel, 'offset' | 'bos'>, data: Uint8Array, rows: number, length: number, skip = 0): Int32Array {
   const stride = Math.floor((data.length - length) / rows);
   const ids = new Int32Array(rows * length);
   for (let r = 0; r < rows; r++) {
-    ids[r * length] = BOS;
-    ids.set(data.subarray(r * stride + skip, r * stride + skip + length - 1), r * length + 1);
+    ids[r * length] = bos;
+    for (let t = 1; t < length; t++) ids[r * length + t] = data[r * stride + skip + t - 1]! + offset;
   }
   return ids;
 }

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { argmax, disposeState, SequenceContext, type SequenceLM, type StageRecord } from '@bytelm/core';
+import { argmax, disposeState, SequenceContext, type StageRecord } from '@bytelm/core';
 import { mean, median, percentile } from '../stats.js';
 import { windows } from './batches.js';
+import type { LoadedModel } from './family.js';
 import { cpuClock, rateOf, times, type Rate } from './measure.js';
 
 export interface PrefillResult extends Rate {
@@ -9,8 +10,9 @@ export interface PrefillResult extends Rate {
 }
 
 /** Reads 1 x 2,048 bytes into a state. */
-export async function benchPrefill(model: SequenceLM, data: Uint8Array, { seconds, length = 2048 }: { seconds: number; length?: number }): Promise<PrefillResult> {
-  const ids = windows(data, 1, length);
+export async function benchPrefill(loaded: LoadedModel, data: Uint8Array, { seconds, length = 2048 }: { seconds: number; length?: number }): Promise<PrefillResult> {
+  const { model } = loaded;
+  const ids = windows(loaded, data, 1, length);
   let chunks: number[] = [];
   const run = async () => {
     const record: StageRecord[] = [];
@@ -35,8 +37,9 @@ export interface DecodeResult extends Rate {
 }
 
 /** 256 steps after a prompt of 512 bytes: takes the best next byte, feeds the text's, so that chunks close at a natural rate. */
-export async function benchDecode(model: SequenceLM, data: Uint8Array, { seconds, prompt = 512, fresh = 256 }: { seconds: number; prompt?: number; fresh?: number }): Promise<DecodeResult> {
-  const ids = windows(data, 1, prompt + fresh);
+export async function benchDecode(loaded: LoadedModel, data: Uint8Array, { seconds, prompt = 512, fresh = 256 }: { seconds: number; prompt?: number; fresh?: number }): Promise<DecodeResult> {
+  const { model } = loaded;
+  const ids = windows(loaded, data, 1, prompt + fresh);
   const steps: number[] = [];
   const firsts: number[] = [];
   let fired: number[] = [];
