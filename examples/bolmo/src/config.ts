@@ -91,7 +91,7 @@ function bodyConfig(c: Record<string, unknown>, problems: string[]): SourceConfi
   if (c.use_head_qk_norm === true) problems.push('use_head_qk_norm: expected false, got true: norms of single heads are not known here');
   const model_type = block === 'reordered_norm' ? 'olmo3' : 'llama';
   try {
-    return fromHfConfig({ rope_theta: THETA, ...c, model_type });
+    return fromHfConfig({ ...c, model_type, rope_theta: c.rope_theta ?? THETA });
   } catch (e) {
     if (!(e instanceof ConfigError)) throw e;
     problems.push(e.message.replace(/^\[fromHfConfig\] /, '').replace(/\.$/, ''));

@@ -20,7 +20,7 @@ export class Segmentation {
   readonly maxChunks: number;
   /**
    * What a boundary byte is: the first byte of what is drawn as a chunk (H-Net), or the last (BLT, Bolmo). Where a chunk reaches over the
-   * end of a packed document, it belongs to the document of that first byte.
+   * end of a packed document, it belongs to the document of that first byte; with its boundary at a document's first byte, to that document.
    */
   readonly drawnAt: 'start' | 'end';
   private readonly made = new Map<string, tf.Tensor>();
@@ -109,7 +109,7 @@ export class Segmentation {
       documentIds = new Int32Array(this.batch * this.maxChunks);
       let previous = -1;
       this.forEachBoundary((b, t, j) => {
-        const first = this.drawnAt === 'start' ? t : j === 0 ? 0 : previous + 1;
+        const first = this.drawnAt === 'start' || outer.isStart(b, t) ? t : j === 0 ? 0 : previous + 1;
         // Padding continues the last document: ids stay non-decreasing.
         documentIds!.fill(outer.documentIds![b * this.length + first]!, b * this.maxChunks + j, (b + 1) * this.maxChunks);
         previous = t;

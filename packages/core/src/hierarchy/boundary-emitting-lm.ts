@@ -90,7 +90,7 @@ export class BoundaryEmittingLM extends HierarchicalLM {
 
     const known = await this.knownBoundaries(state, ctx, ends);
     const read = await this.readAllButLast(state, ctx, known, ends);
-    const flat = tf.concat([...(read.logits ? [tf.reshape(read.logits, [-1, this.vocabSize])] : []), state.last], 0) as tf.Tensor2D;
+    const flat = tf.tidy(() => tf.concat([...(read.logits ? [tf.reshape(read.logits, [-1, this.vocabSize])] : []), state.last], 0)) as tf.Tensor2D;
     read.logits?.dispose();
     const pieceRows = B * (L - 1);
     const before = tf.tidy(() => tf.gather(flat, tf.tensor1d(going.map((b) => (ends[b]! > 0 ? b * (L - 1) + ends[b]! - 1 : pieceRows + b)), 'int32'))) as tf.Tensor2D;
