@@ -82,7 +82,7 @@ describe.each(backendsForTest())('swaps on %s', (backend) => {
       const built = build();
       const { model } = built;
       const V = model.vocabSize;
-      const n = backend === 'webgpu' ? 24 : 72;
+      const n = { cpu: 36, webgpu: 24, wasm: 72, tensorflow: 72 }[backend];
       const rows = textRows(built, [n, n]);
       const full = [await fullPass(model, rows[0]!), await fullPass(model, rows[1]!)];
       const cuts = full.map(({ boundaries }) => boundaries.reduce((a, b) => a + b, 0));
