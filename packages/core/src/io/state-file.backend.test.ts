@@ -33,7 +33,7 @@ describe.each(backendsForTest())('saved states on %s', (backend) => {
     expect([...(await back.layers[0]!.k.data())]).toEqual([1, -2, 3, 4.5]);
     expect(back.layers[0]!.k.shape).toEqual([2, 2]);
     expect([back.ids.dtype, ...(await back.ids.data())]).toEqual(['int32', 7, 8]);
-    const { layers, ids, ...rest } = back;
+    const { layers, ids: _ids, ...rest } = back;
     expect({ ...rest, lengths: layers[0]!.lengths, hole: layers[1] }).toEqual({ seen: state.seen, fired: state.fired, sums: state.sums, last: -Infinity, name: 'x', none: undefined, lengths: state.layers[0]!.lengths, hole: null });
     disposeState(back);
     expect(tf.memory().numTensors).toBe(before);
