@@ -26,6 +26,8 @@ export interface SourceConfig {
   isTied: boolean;
   bos: number | null;
   eos: readonly number[];
+  /** Standard deviation of initial weights. */
+  initStd: number;
   /** Keys of the file that mean nothing here, for a report: they may change the model in ways this code does not know. */
   unknownKeys: string[];
 }
@@ -86,6 +88,7 @@ export function fromHfConfig(raw: unknown): SourceConfig {
     isTied: c.tie_word_embeddings === true,
     bos: typeof c.bos_token_id === 'number' ? c.bos_token_id : null,
     eos: [c.eos_token_id ?? []].flat().filter((id): id is number => typeof id === 'number'),
+    initStd: number('initializer_range', 0.02, false),
     unknownKeys: Object.keys(c).filter((k) => !KNOWN.has(k)),
   };
   if (problems.length) throw new ConfigError(`[fromHfConfig] ${problems.join('; ')}.`);

@@ -1,5 +1,10 @@
 export { fromHfConfig, type Architecture, type SourceConfig } from './config.js';
 export { createSourceLM, parameterShapes, type SourceLM } from './model.js';
 export { loadSourceLM, loadTokenizer, openSource, startToken, type SourceFiles } from './source.js';
+export { OLMO_PRESETS, presetConfig, type OlmoPreset } from './presets.js';
+export { saveSourceLM } from './save.js';
+export { decodeText } from './train/decode-text.js';
+export { tokensOfText } from './train/tokens-of-text.js';
+export { addTrainOlmoCommand } from './commands/train.js';
 export { generateText, type GeneratedToken, type GenerateTextOptions } from './generate-text.js';
 export { evaluateText, type EvaluateTextOptions, type TokenScore } from './evaluate-text.js';

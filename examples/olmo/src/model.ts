@@ -15,9 +15,9 @@ export interface SourceLM extends SequenceLM {
  * @throws ConfigError
  */
 export function createSourceLM(config: SourceConfig, rng?: Rng): SourceLM {
-  const { vocabSize, dModel, isTied } = config;
+  const { vocabSize, dModel, isTied, initStd } = config;
   const isLlama = config.architecture === 'llama';
-  const embed = new Embedding({ vocabSize, dModel, initStd: 0.02 }, rng?.fork('embed'));
+  const embed = new Embedding({ vocabSize, dModel, initStd }, rng?.fork('embed'));
   const backbone = new LatentTransformer(
     {
       names: isLlama ? 'llama' : 'olmo',
@@ -33,10 +33,11 @@ export function createSourceLM(config: SourceConfig, rng?: Rng): SourceLM {
       windowSize: config.windows,
       rotaryScaling: config.rotaryScaling,
       finalNorm: 'norm',
+      initStd,
     },
     rng?.fork('backbone'),
   );
-  const head = new LinearHead({ vocabSize, dModel, ...(isTied && { tiedTo: embed }) }, rng?.fork('head'));
+  const head = new LinearHead({ vocabSize, dModel, initStd, ...(isTied && { tiedTo: embed }) }, rng?.fork('head'));
   return new SequenceLM({ embed, backbone, head }, { names: { embed: 'model.embed_tokens', backbone: 'model', head: 'lm_head' } }) as SourceLM;
 }
 

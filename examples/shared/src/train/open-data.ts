@@ -1,5 +1,5 @@
 import { DataError } from '@bytelm/core';
-import { openByteFiles, type BatchSource, type ByteStore } from '@bytelm/core/train';
+import { openByteFiles, type BatchSource, type ByteStore, type TrainBatch } from '@bytelm/core/train';
 import type { ByteRange } from '../cli/values.js';
 import type { RunSettings } from './run-settings.js';
 
@@ -19,10 +19,12 @@ export interface OpenBatches {
   /** The first bytes of the held-out part, for evaluations on the way; empty when there are none. */
   valid: Uint8Array;
   ranges: TextRanges;
+  /** Bytes that the targets of a batch stand for, where ids are not bytes (tokens). Losses and rates are then reported by bytes. */
+  bytesOf?(batch: TrainBatch): number;
   close(): Promise<void>;
 }
 
-export interface OpenText extends Omit<OpenBatches, 'batches' | 'close'> {
+export interface OpenText extends Pick<OpenBatches, 'valid' | 'ranges'> {
   train: ByteStore;
 }
 

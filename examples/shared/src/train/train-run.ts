@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { BytelmError, DataError, type ByteLM, type ByteVocabulary } from '@bytelm/core';
 import { bitsPerByte } from '@bytelm/core/evaluation';
 import { loadCheckpoint, saveCheckpoint, trainLoop, type AdamW, type StepEvent, type TrainableModel } from '@bytelm/core/train';
+import { CountedBatches } from './count-bytes.js';
 import type { OpenBatches, TextRanges } from './open-data.js';
 import { drawLoss, prepareFolder, writeRunFile } from './run-folder.js';
 import { scheduleOf, type RunSettings } from './run-settings.js';
@@ -11,10 +12,14 @@ import { splitParts } from './split-parts.js';
 /** A byte model that can be trained. */
 export type RunModel = ByteLM & TrainableModel & { readonly numParameters: number };
 
+/** What is trained, and how its bits per byte are found: by the model's bytes, or as the job knows. */
+type Scored =
+  | { model: RunModel; vocabulary: ByteVocabulary; evaluate?: undefined }
+  /** `evaluate`: numbers of the held-out bytes, `bitsPerByte` among them. */
+  | { model: TrainableModel & { readonly numParameters: number }; evaluate(valid: Uint8Array): Promise<Record<string, number>> };
+
 /** What a run needs of the model at hand. */
-export interface TrainJob {
-  model: RunModel;
-  vocabulary: ByteVocabulary;
+export type TrainJob = Scored & {
   open(): Promise<OpenBatches>;
   optimizer(): AdamW;
   /** Writes the configuration, when a run begins. */
@@ -23,9 +28,9 @@ export interface TrainJob {
   save(folder: string): Promise<void>;
   /** Frees the model and what belongs to it. */
   dispose(): void;
-}
+};
 
-export interface TrainRunOptions extends TrainJob {
+export type TrainRunOptions = TrainJob & {
   settings: RunSettings;
   /** Folder of the run: `log.jsonl`, `loss.svg`, `run.json`, checkpoints, and the newest `model.safetensors` with `config.json`. */
   out: string;
@@ -36,7 +41,7 @@ export interface TrainRunOptions extends TrainJob {
   signal?: AbortSignal | undefined;
   /** For the log. */
   backend: { name: string; device: string };
-}
+};
 
 export type TrainRunEvent =
   | { type: 'start'; step: number; data: TextRanges; validBytes: number; parameters: number }
@@ -54,7 +59,7 @@ export type TrainRunEvent =
  * @throws BytelmError
  */
 export async function* trainRun(options: TrainRunOptions): AsyncGenerator<TrainRunEvent, void, undefined> {
-  const { model, settings, out, vocabulary } = options;
+  const { model, settings, out } = options;
   await prepareFolder(out, Boolean(options.resume));
   const data = await options.open();
   const optimizer = options.optimizer();
@@ -83,6 +88,8 @@ export async function* trainRun(options: TrainRunOptions): AsyncGenerator<TrainR
       }
     };
     const end = Math.min(settings.steps, options.stopAt ?? settings.steps);
+    const counted = data.bytesOf && new CountedBatches(data.batches, data.bytesOf);
+    const heldOut = () => (options.evaluate ? options.evaluate(data.valid) : evaluate(options.model, data.valid, settings, options.vocabulary));
     const stop = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
     if (from >= end) stop.abort();
@@ -91,7 +98,7 @@ export async function* trainRun(options: TrainRunOptions): AsyncGenerator<TrainR
     try {
       const loop = trainLoop({
         model,
-        batches: data.batches,
+        batches: counted ?? data.batches,
         optimizer,
         schedule: scheduleOf(settings),
         steps: settings.steps,
@@ -99,13 +106,13 @@ export async function* trainRun(options: TrainRunOptions): AsyncGenerator<TrainR
         accumulate: settings.accumulate,
         clip: settings.clip,
         signal,
-        ...(data.valid.length && { evaluate: { every: settings.evalEvery, run: () => evaluate(model, data.valid, settings, vocabulary) } }),
+        ...(data.valid.length && { evaluate: { every: settings.evalEvery, run: heldOut } }),
       });
       for await (const event of loop) {
         if (event.type === 'step') {
           step = event.step;
           if (step >= end) stop.abort();
-          yield say({ ...event, ...splitParts(event.parts) });
+          yield say(perByte({ ...event, ...splitParts(event.parts) }, counted?.take()));
           const due = step % settings.saveEvery === 0 && step < end && !signal.aborted;
           if (due) yield say(await save(step, false));
           if (log.failure !== undefined && !logFailed) {
@@ -132,6 +139,20 @@ export async function* trainRun(options: TrainRunOptions): AsyncGenerator<TrainR
 async function evaluate(model: RunModel, valid: Uint8Array, { length, batch }: RunSettings, { bos, offset }: ByteVocabulary): Promise<Record<string, number>> {
   const { bitsPerByte: bpb } = await bitsPerByte(model, valid, { mode: 'chunked', window: length, batch, bos, byteOffset: offset });
   return { bitsPerByte: bpb };
+}
+
+type Step = Extract<TrainRunEvent, { type: 'step' }>;
+
+/** Rate and cross-entropy by bytes, where a step's targets are something else: all rows are full, so the mean over targets is their sum. */
+function perByte(event: Step, bytes: number | undefined): Step {
+  if (!bytes) return event;
+  const { crossEntropy, ...losses } = event.losses;
+  return {
+    ...event,
+    bytes,
+    bytesPerSecond: (1000 * bytes) / event.ms,
+    losses: { ...(crossEntropy !== undefined && { crossEntropy: (crossEntropy * event.bytes) / bytes }), ...losses },
+  };
 }
 
 /** Writes an event to the log in few words, and hands it on. */
