@@ -1,3 +1,4 @@
+import { meanKeys } from '@bytelm/example-shared/model';
 import type { BolmoConfig } from './config.js';
 
 export interface FlopsOptions {
@@ -17,22 +18,44 @@ const CHUNK = 64;
  * Forward FLOPs per byte: true matmul sizes, 2 per multiply-add, causal half of attention, lookups and elementwise work 0. Training costs
  * three times as much. What runs on patches costs its share of bytes only.
  */
-export function flopsPerByte({ body, local, vocabSize }: BolmoConfig, { bytesPerPatch, from = 0, to = 512, decode = false }: FlopsOptions): number {
-  const { dModel: D, numHeads, numKvHeads, headDim, dIntermediate } = body;
-  const patches = 1 / bytesPerPatch;
-  const states = ((D / 2) * D) / local.numHeads;
-  const cell = 4 * states + (decode ? 0 : CHUNK * (D / 2 + D));
-  const byteLayer = 2 * D * 4 * D + 4 * D * local.numHeads + cell + 6 * D * local.dIntermediate;
-  const queries = numHeads * headDim;
-  const projections = 4 * D * queries + 4 * D * numKvHeads * headDim;
-  const layers = body.windows.map((w) => projections + 4 * queries * meanKeys(from * patches, to * patches, w < 0 ? Infinity : w + 1) + 6 * D * dIntermediate);
-  const main = layers.reduce((a, b) => a + b, 0) + 2 * D * D;
-  const boundaries = decode ? 0 : 4 * D * D;
-  return (local.encoderLayers + local.decoderLayers) * byteLayer + boundaries + 2 * D * D + main * patches + 2 * D * vocabSize;
+export function flopsPerByte(config: BolmoConfig, options: FlopsOptions): number {
+  const { dModel: D } = config.body;
+  return byteModels(config, options.decode) + (sum(patchLayers(config, options)) + 2 * D * D) / options.bytesPerPatch;
 }
 
-/** Mean number of keys that queries at positions from..to see; fractions of a position are fine. */
-function meanKeys(from: number, to: number, window: number): number {
-  const total = (n: number) => (n <= window ? (n * (n + 1)) / 2 : (window * (window + 1)) / 2 + (n - window) * window);
-  return (total(to) - total(from)) / (to - from);
+export interface Stage1FlopsOptions extends FlopsOptions {
+  /** Rows of the teacher's head. */
+  teacherVocabSize: number;
+  /** Blocks behind which pooled patches are compared with the teacher's embeddings. */
+  encoderBlocks: number;
 }
+
+/**
+ * Training FLOPs per byte of stage 1: the teacher reads once; byte models are trained; pooled patches go through the first frozen blocks and
+ * back, which costs twice their forward pass since no weight needs a gradient.
+ */
+export function stage1FlopsPerByte(config: BolmoConfig, { teacherVocabSize, encoderBlocks, ...options }: Stage1FlopsOptions): number {
+  const { dModel: D } = config.body;
+  const layers = patchLayers(config, options);
+  const perPatch = sum(layers) + 2 * D * teacherVocabSize + 3 * 2 * D * D + 2 * sum(layers.slice(0, encoderBlocks));
+  return 3 * byteModels(config) + perPatch / options.bytesPerPatch;
+}
+
+/** What runs on every byte: both byte models, the boundary predictor, the residual's projection, the head. */
+function byteModels({ body: { dModel: D }, local, vocabSize }: BolmoConfig, decode = false): number {
+  const states = ((D / 2) * D) / local.numHeads;
+  const cell = 4 * states + (decode ? 0 : CHUNK * (D / 2 + D));
+  const layer = 2 * D * 4 * D + 4 * D * local.numHeads + cell + 6 * D * local.dIntermediate;
+  const boundaries = decode ? 0 : 4 * D * D;
+  return (local.encoderLayers + local.decoderLayers) * layer + boundaries + 2 * D * D + 2 * D * vocabSize;
+}
+
+/** Each layer of the body, for one patch. */
+function patchLayers({ body }: BolmoConfig, { bytesPerPatch, from = 0, to = 512 }: FlopsOptions): number[] {
+  const { dModel: D, numHeads, numKvHeads, headDim, dIntermediate } = body;
+  const queries = numHeads * headDim;
+  const projections = 4 * D * queries + 4 * D * numKvHeads * headDim;
+  return body.windows.map((w) => projections + 4 * queries * meanKeys(from / bytesPerPatch, to / bytesPerPatch, w < 0 ? Infinity : w + 1) + 6 * D * dIntermediate);
+}
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);

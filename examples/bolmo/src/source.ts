@@ -1,14 +1,21 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { CheckpointError, ConfigError, Rng, type BoundaryEmittingLM } from '@bytelm/core';
 import { fetchRepository, loadParameters } from '@bytelm/core/io';
-import { SubwordVocabulary, type TokenizerJson } from '@bytelm/distill';
+import { SubwordTokenizer, SubwordVocabulary, type TokenizerJson } from '@bytelm/distill';
 import { findModel, type FoundModel } from '@bytelm/example-shared/model';
 import { parseBolmoConfig, type BolmoConfig } from './config.js';
 import { createBolmo, type BolmoOptions } from './model.js';
 import { SuffixTrie } from './parts/suffix-trie.js';
 import { BOLMO_PRESETS, type BolmoPreset } from './presets.js';
+
+/** What a tokenizer is stored in. */
+export const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json'] as const;
+
+/** The model that ships with this example. */
+export const TINY_MODEL = fileURLToPath(new URL('../models/tiny', import.meta.url));
 
 /** A model before its weights are read. */
 export type BolmoSource = FoundModel<BolmoConfig, BolmoPreset>;
@@ -46,18 +53,24 @@ export async function loadBolmo(source: BolmoSource, { seed = 0, onProgress, ...
   }
 }
 
+type Named = Pick<BolmoSource, 'name' | 'config' | 'folder'>;
+
 /**
  * The subword vocabulary of a model: a `tokenizer.json` in its folder, or the one its configuration names, in a folder or on the hub.
  * @throws ConfigError when there is none.
  */
-export async function findSubwords({ name, config, folder }: Pick<BolmoSource, 'name' | 'config' | 'folder'>): Promise<SubwordVocabulary> {
+export const findSubwords = async (source: Named): Promise<SubwordVocabulary> => readSubwords(await tokenizerFolder(source));
+
+/** The subword tokenizer itself, which also cuts text. @throws ConfigError when there is none, or @huggingface/tokenizers is missing. */
+export const findTokenizer = async (source: Named): Promise<SubwordTokenizer> => SubwordTokenizer.fromFolder(await tokenizerFolder(source));
+
+/** The folder that a model's tokenizer is in. @throws ConfigError when there is none. */
+export async function tokenizerFolder({ name, config, folder }: Named): Promise<string> {
   const named = config.tokenizer;
   const folders = [folder, ...(named ? [folder && resolve(folder, named), named] : [])].filter((f) => f !== undefined);
   const found = folders.find((f) => existsSync(join(f, 'tokenizer.json')));
-  if (found) return readSubwords(found);
-  if (named && /^[\w-][\w.-]*\/[\w.-]+$/.test(named)) {
-    return readSubwords(await fetchRepository(named, async (files) => ['tokenizer.json', 'tokenizer_config.json'].filter((f) => files.includes(f)), {}));
-  }
+  if (found) return found;
+  if (named && /^[\w-][\w.-]*\/[\w.-]+$/.test(named)) return fetchRepository(named, async (files) => TOKENIZER_FILES.filter((f) => files.includes(f)), {});
   throw new ConfigError(`[findSubwords] ${name}: expected the subword tokenizer (tokenizer.json) in the model's folder or at ${JSON.stringify(named ?? null)} (tokenizer_config.original_identifier), found none. Hint: copy it beside the weights.`);
 }
 

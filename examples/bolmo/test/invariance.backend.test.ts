@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { argmax, cloneState, disposeState, generate, Segmentation, SequenceContext, type BoundaryEmittingLM, type StageRecord } from '@bytelm/core';
 import { bitsPerByte } from '@bytelm/core/evaluation';
-import { backendsForTest, expectNoLeak, useBackend } from '@bytelm/core/testing';
-import { largestDifference, padded, textIds, tinyModel } from './tiny-models.js';
+import { backendsForTest, expectNoLeak, maxError, useBackend } from '@bytelm/core/testing';
+import { expectBatchEqualsSingle, logitsOf, logitsOfEach, packed, padded } from '@bytelm/example-shared/testing';
+import { textIds, tinyModel } from './tiny-models.js';
 
 const BOUND = 2e-4;
 const V = 520;
@@ -29,11 +30,8 @@ describe.each(backendsForTest())('Bolmo on %s', (backend) => {
   async function replay(model: BoundaryEmittingLM, ids: Int32Array, marks: number[]): Promise<Float32Array> {
     const seg = new Segmentation(1, ids.length, Uint8Array.from(marks), { drawnAt: 'end' });
     const ctx = new SequenceContext(1, ids.length, { ids, plan: [seg] });
-    const y = await model.logits(ids, ctx);
-    const values = (await y.data()) as Float32Array;
-    y.dispose();
+    const values = await logitsOf(model, ids, ctx);
     seg.dispose();
-    ctx.dispose();
     return values;
   }
 
@@ -45,7 +43,7 @@ describe.each(backendsForTest())('Bolmo on %s', (backend) => {
     for (const [b, row] of rows.entries()) {
       const single = await read(model, [row]);
       expect(single.marks[0], `row ${b}`).toEqual(batch.marks[b]);
-      expect(largestDifference(single.logits[0]!, batch.logits[b]!), `row ${b}`).toBeLessThan(BOUND);
+      expect(maxError(single.logits[0]!, batch.logits[b]!), `row ${b}`).toBeLessThan(BOUND);
       disposeState(single.state);
     }
     const seen = rows.map((r) => [...r]);
@@ -74,7 +72,7 @@ describe.each(backendsForTest())('Bolmo on %s', (backend) => {
     disposeState(state);
     for (const [b, ids] of seen.entries()) {
       expect(marks[b]!.filter(Boolean).length, 'some patches, not only').toBeGreaterThan(3);
-      expect(largestDifference(await replay(model, Int32Array.from(ids), marks[b]!), logits[b]!), `row ${b}`).toBeLessThan(BOUND);
+      expect(maxError(await replay(model, Int32Array.from(ids), marks[b]!), logits[b]!), `row ${b}`).toBeLessThan(BOUND);
     }
     model.dispose();
   });
@@ -85,7 +83,7 @@ describe.each(backendsForTest())('Bolmo on %s', (backend) => {
     const whole = await read(model, [ids!]);
     const before = whole.logits[0]!.subarray((ids!.length - 2) * V);
     expect(whole.marks[0]!.at(-1)).toBe(Number(before[ids!.at(-1)! + FUSED]! > before[ids!.at(-1)!]!));
-    expect(largestDifference(await replay(model, ids!, whole.marks[0]!), whole.logits[0]!)).toBeLessThan(BOUND);
+    expect(maxError(await replay(model, ids!, whole.marks[0]!), whole.logits[0]!)).toBeLessThan(BOUND);
 
     const first = await read(model, [ids!]);
     const snapshot = cloneState(whole.state);
@@ -95,7 +93,7 @@ describe.each(backendsForTest())('Bolmo on %s', (backend) => {
     const fused = last[next + FUSED]! > last[next]! ? next + FUSED : next;
     const stepped = await model.step(Int32Array.of(fused), snapshot);
     const piece = await model.prefill(Int32Array.of(next), first.state, new SequenceContext(1, 1, { ids: Int32Array.of(next) }));
-    expect(largestDifference(await piece.logits.data(), await stepped.logits.data())).toBeLessThan(BOUND);
+    expect(maxError(await piece.logits.data(), await stepped.logits.data())).toBeLessThan(BOUND);
     disposeState([stepped.state, piece.state]);
     tf.dispose([stepped.logits, piece.logits]);
     model.dispose();
@@ -104,27 +102,15 @@ describe.each(backendsForTest())('Bolmo on %s', (backend) => {
   it('batch = single, padding and packed documents change nothing; a started document forgets', async () => {
     const model = await tinyModel();
     const rows = textIds([20, 2, 13]);
-    const each: Float32Array[] = [];
-    const logitsOf = async (ids: Int32Array, ctx: SequenceContext) => {
-      const y = await model.logits(ids, ctx);
-      const values = (await y.data()) as Float32Array;
-      y.dispose();
-      ctx.dispose();
-      return values;
-    };
-    for (const ids of rows) each.push(await logitsOf(ids, new SequenceContext(1, ids.length, { ids })));
-    const { ids, ctx, length } = padded(rows, 5);
-    const batch = await logitsOf(ids, ctx);
-    rows.forEach((r, b) => expect(largestDifference(batch.slice(b * length * V, (b * length + r.length) * V), each[b]!), `row ${b}`).toBeLessThan(BOUND));
-    const packed = Int32Array.from(rows.flatMap((r) => [...r]));
-    const documentIds = Int32Array.from(rows.flatMap((r, b) => [...r].map(() => b)));
-    const together = await logitsOf(packed, new SequenceContext(1, packed.length, { ids: packed, documentIds }));
-    expect(largestDifference(together, each.flatMap((y) => [...y]))).toBeLessThan(BOUND);
+    await expectBatchEqualsSingle(model, rows, BOUND, [5]);
+    const { ids, documentIds } = packed(rows);
+    const together = await logitsOf(model, ids, new SequenceContext(1, ids.length, { ids, documentIds }));
+    expect(maxError(together, (await logitsOfEach(model, rows)).flatMap((y) => [...y]))).toBeLessThan(BOUND);
 
     const begun = await read(model, [rows[0]!]);
     const again = await model.prefill(rows[2]!, model.startDocument(begun.state, [0]), new SequenceContext(1, rows[2]!.length, { ids: rows[2]! }));
     const fresh = await read(model, [rows[2]!]);
-    expect(largestDifference(await again.logits.data(), fresh.logits[0]!)).toBeLessThan(BOUND);
+    expect(maxError(await again.logits.data(), fresh.logits[0]!)).toBeLessThan(BOUND);
     disposeState([again.state, fresh.state]);
     again.logits.dispose();
     model.dispose();

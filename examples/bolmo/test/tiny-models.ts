@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Rng, SequenceContext, type BoundaryEmittingLM } from '@bytelm/core';
+import { Rng, type BoundaryEmittingLM } from '@bytelm/core';
 import { fixtureRoot } from '@bytelm/core/testing';
 import { createBolmo, findSubwords, parseBolmoConfig, SuffixTrie, type BolmoConfig } from '../src/index.js';
 
@@ -47,21 +47,4 @@ const TEXT = 'the flowerbed among flowers: Hello World! def add(a, b): the quick
 export function textIds(lengths: readonly number[]): Int32Array[] {
   const bytes = new TextEncoder().encode(TEXT);
   return lengths.map((n, b) => Int32Array.from({ length: n }, (_, t) => (t ? bytes[(t + 17 * b) % bytes.length]! + 4 : 1)));
-}
-
-export function padded(rows: readonly Int32Array[], extra = 0): { ids: Int32Array; ctx: SequenceContext; length: number } {
-  const length = Math.max(...rows.map((r) => r.length)) + extra;
-  const ids = new Int32Array(rows.length * length);
-  rows.forEach((r, b) => ids.set(r, b * length));
-  return { ids, length, ctx: new SequenceContext(rows.length, length, { ids, lengths: rows.map((r) => r.length) }) };
-}
-
-export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let most = a.length === b.length ? 0 : Infinity;
-  for (let i = 0; i < a.length; i++) {
-    const d = Math.abs(a[i]! - b[i]!);
-    // NaN too.
-    if (!(d <= most)) most = Number.isNaN(d) ? Infinity : d;
-  }
-  return most;
 }

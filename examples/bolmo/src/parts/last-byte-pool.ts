@@ -1,15 +1,18 @@
-import { gatherRows, Linear, Module, takeRows, type BoundaryDecision, type Downsampler, type Rng, type Segmentation } from '@bytelm/core';
+import { Linear, Module, type BoundaryDecision, type Downsampler, type Rng, type Segmentation } from '@bytelm/core';
+import { ChunkLayer } from '@bytelm/dynamic-chunking';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
  * A patch is its last byte's vector, projected: the encoder has read the patch and knows, thanks to the look-ahead, that it ends here.
- * (B, L, D) → (B, M, D). Keys: `out_projection.weight` (D, D), `out_projection.bias` (D).
+ * (B, L, D) → (B, M, D): H-Net's selection of vectors at boundaries, and a linear map.
+ * Keys: `out_projection.weight` (D, D), `out_projection.bias` (D).
  * @source Bolmo, arXiv 2512.15586, section 3.1.
  */
 export class LastBytePool extends Module implements Downsampler<null> {
   readonly dEncoded: number;
   readonly dOut: number;
   readonly projection: Linear;
+  private readonly select = new ChunkLayer();
 
   constructor({ dModel }: { dModel: number }, rng?: Rng) {
     super();
@@ -19,7 +22,7 @@ export class LastBytePool extends Module implements Downsampler<null> {
   }
 
   forward(encoded: tf.Tensor3D, seg: Segmentation): tf.Tensor3D {
-    return tf.tidy(() => this.projection.forward(gatherRows(encoded, seg.boundaryIndex())));
+    return tf.tidy(() => this.projection.forward(this.select.forward(encoded, seg)));
   }
 
   initState(): null {
@@ -30,10 +33,9 @@ export class LastBytePool extends Module implements Downsampler<null> {
     return { chunks: this.forward(encoded, seg), state: null };
   }
 
-  step(encoded: tf.Tensor2D, { boundary }: BoundaryDecision): { chunks?: tf.Tensor2D; state: null } {
-    const fired = Array.from(boundary.keys()).filter((i) => boundary[i]);
-    if (!fired.length) return { state: null };
-    const ends = takeRows(encoded, fired.length === boundary.length ? undefined : fired);
+  step(encoded: tf.Tensor2D, decision: BoundaryDecision): { chunks?: tf.Tensor2D; state: null } {
+    const { chunks: ends } = this.select.step(encoded, decision);
+    if (!ends) return { state: null };
     const chunks = this.projection.forward(ends);
     ends.dispose();
     return { chunks, state: null };

@@ -1,0 +1,102 @@
+import { Rng, type BackendInfo, type BoundaryEmittingLM } from '@bytelm/core';
+import { loadParameters, openSafetensors } from '@bytelm/core/io';
+import { AdamW } from '@bytelm/core/train';
+import { byteifyInit, CompressedRows, PUBLISHED_STAGE2, Stage1, Stage2, teacherOf, TokenRows, type MergeOrder, type StageLossConfig, type SubwordTokenizer } from '@bytelm/distill';
+import { loadSourceLM, openSource, type SourceLM } from '@bytelm/example-olmo';
+import type { RunModel, TrainJob } from '@bytelm/example-shared/train';
+import { parseBolmoConfig } from '../config.js';
+import { BOLMO } from '../family.js';
+import { createBolmo } from '../model.js';
+import { SuffixTrie } from '../parts/suffix-trie.js';
+import { saveStudent } from './save-student.js';
+import { STAGE1_LOSSES, type LossName, type StageSettings } from './settings.js';
+import type { StageText } from './tokens.js';
+
+/** What all stages of a run share. */
+export interface StageContext {
+  settings: StageSettings;
+  /** The student's `config.json`. */
+  raw: Readonly<Record<string, unknown>>;
+  tokenizer: SubwordTokenizer;
+  /** Of the tokenizer's files. */
+  tokenizerFolder: string;
+  text: StageText;
+  backend: BackendInfo;
+}
+
+/** On webgpu few different shapes mean few shaders. */
+const WEBGPU_BYTES = 64;
+const WEBGPU_PATCHES = 16;
+
+/** A student of a run: zeros that wait for a checkpoint, or with drawn weights. */
+export function emptyStudent({ raw, tokenizer, backend }: Pick<StageContext, 'raw' | 'tokenizer' | 'backend'>, rng?: Rng): BoundaryEmittingLM {
+  const trie = SuffixTrie.fromVocabulary(tokenizer.vocabulary);
+  return createBolmo(parseBolmoConfig(raw), { trie, rng, padPatchesTo: backend.name === 'webgpu' ? WEBGPU_PATCHES : undefined });
+}
+
+/** A student with the weights of a file. */
+export async function loadedStudent(context: StageContext, file: string): Promise<BoundaryEmittingLM> {
+  const student = emptyStudent(context);
+  const weights = await openSafetensors(file);
+  await loadParameters(student, weights).finally(() => weights.close());
+  return student;
+}
+
+/** A student as byteification begins: the teacher's layers, embedding table and final norm, everything else drawn. */
+export async function initialStudent(context: StageContext, teacher: string): Promise<BoundaryEmittingLM> {
+  const student = emptyStudent(context, new Rng(context.settings.seed));
+  const { files } = await openSource(teacher);
+  await byteifyInit(student, files.tensors, { seed: context.settings.seed }).finally(() => files.close());
+  return student;
+}
+
+/** Stage 1: byte models learn from the teacher around its frozen layers. */
+export async function stage1Job(context: StageContext, student: BoundaryEmittingLM, { teacher, loss }: { teacher: string; loss: LossName }): Promise<TrainJob> {
+  const source: SourceLM = await loadSourceLM(await openSource(teacher));
+  const stage = new Stage1(student, teacherOf(source, teacher), { vocabulary: context.tokenizer.vocabulary, losses: STAGE1_LOSSES[loss] });
+  return stageJob(context, { stage, student, mainRate: 1, owned: [source] });
+}
+
+export interface WholeJobOptions {
+  loss: LossName;
+  /** Rate of the main network as a share of the others'. */
+  mainRate: number;
+  /** Longer patches as training goes on. */
+  compression?: { start: number; target: number; batches: number; merges: 'frequency' | MergeOrder } | undefined;
+  /** Models to be freed with it. */
+  owned?: readonly { dispose(): void }[];
+}
+
+/** Stage 2, everything end to end; with `compression` the stage for longer patches. */
+export function wholeJob(context: StageContext, student: BoundaryEmittingLM, { loss, mainRate, compression, owned = [] }: WholeJobOptions): TrainJob {
+  const losses: StageLossConfig = { ...PUBLISHED_STAGE2, normalization: STAGE1_LOSSES[loss].normalization };
+  return stageJob(context, { stage: new Stage2(student, { losses }), student, mainRate, compression, owned });
+}
+
+interface JobParts extends Pick<WholeJobOptions, 'mainRate' | 'compression'> {
+  stage: Stage1 | Stage2;
+  student: BoundaryEmittingLM;
+  owned: readonly { dispose(): void }[];
+}
+
+function stageJob({ settings, raw, tokenizer, tokenizerFolder, text, backend }: StageContext, { stage, student, mainRate, compression, owned }: JobParts): TrainJob {
+  const { patches, batch, seed, weightDecay, evalEvery, evalBytes } = settings;
+  const save = (folder: string) => saveStudent(folder, student, raw, tokenizerFolder);
+  return {
+    model: stage satisfies RunModel,
+    vocabulary: BOLMO.vocabulary,
+    async open() {
+      const rows = new TokenRows(text.train, { vocabulary: tokenizer.vocabulary, patches, batch, seed, ...(backend.name === 'webgpu' && { padBytesTo: WEBGPU_BYTES }) });
+      const batches = compression ? new CompressedRows(rows, { ...compression, steps: compression.batches }) : rows;
+      return { batches, valid: evalEvery ? text.heldOut.subarray(0, evalBytes) : new Uint8Array(0), ranges: text.ranges, close: async () => {} };
+    },
+    optimizer: () => new AdamW(stage.parameterGroups({ mainRate, weightDecay }), { betas: [0.9, 0.95], eps: 1e-8 }),
+    saveConfig: save,
+    save,
+    dispose() {
+      stage.dispose();
+      student.dispose();
+      for (const model of owned) model.dispose();
+    },
+  };
+}
