@@ -1,3 +1,4 @@
+import { meanKeys } from '@bytelm/example-shared/model';
 import type { BLTConfig, EntropyModelConfig, StackConfig } from './config/index.js';
 import { hasTokenProjection } from './parameter-shapes.js';
 
@@ -41,12 +42,6 @@ export const entropyFlops = (config: EntropyModelConfig, from = 0, to = 512): nu
 
 function layers({ dModel: D, numLayers, numHeads, numKvHeads, dIntermediate, window }: StackConfig, perByte: number, from: number, to: number): number {
   const projections = 2 * D * D * (2 + (2 * numKvHeads) / numHeads);
-  const attention = 4 * D * meanKeys(from * perByte, to * perByte, window ?? Infinity);
+  const attention = 4 * D * meanKeys(from * perByte, to * perByte, window ?? undefined);
   return numLayers * (projections + attention + 6 * D * dIntermediate) * perByte;
-}
-
-/** Mean number of keys that queries at positions from..to see; fractions of a position are fine. */
-function meanKeys(from: number, to: number, window: number): number {
-  const total = (n: number) => (n <= window ? (n * (n + 1)) / 2 : (window * (window + 1)) / 2 + (n - window) * window);
-  return (total(to) - total(from)) / (to - from);
 }

@@ -1,3 +1,4 @@
+import { meanKeys } from '@bytelm/example-shared/model';
 import { atStage, HEAD_DIM, parseStack, type ArchLayout, type HNetConfig } from './config.js';
 import { mlpWidth } from './parameter-shapes.js';
 
@@ -19,7 +20,8 @@ export function flopsPerByte(config: HNetConfig, options: FlopsOptions): number 
   const { positionsPerChunk, from = 0, to = 512, decode = false } = options;
   const stack = (layout: string, s: number, perByte: number): number => {
     const D = config.d_model[s]!;
-    const keys = meanKeys(from * perByte, to * perByte, config.attn_cfg.window_size[s]!);
+    const window = config.attn_cfg.window_size[s]!;
+    const keys = meanKeys(from * perByte, to * perByte, window < 0 ? Infinity : window + 1);
     const costs = parseStack(layout).map((letter) => {
       const mixer = letter === 'm' || letter === 'M' ? mamba(config, s, decode) : 8 * D * D + 4 * D * keys;
       return mixer + (letter === 'M' || letter === 'T' ? 6 * D * mlpWidth(config, s) : 0);
@@ -45,10 +47,4 @@ function mamba({ d_model, ssm_cfg }: HNetConfig, s: number, decode: boolean): nu
   const conv = 2 * atStage(ssm_cfg.d_conv, s) * (inner + 2 * N);
   const scan = decode ? 4 * inner * N : Q * N + Q * inner + 4 * inner * N + (2 * inner * N) / Q;
   return projections + conv + scan;
-}
-
-/** Mean number of keys that queries at positions from..to see; fractions of a position are fine. */
-function meanKeys(from: number, to: number, window: number): number {
-  const total = (n: number) => (window < 0 || n <= window + 1 ? (n * (n + 1)) / 2 : ((window + 1) * (window + 2)) / 2 + (n - window - 1) * (window + 1));
-  return (total(to) - total(from)) / (to - from);
 }

@@ -5,7 +5,7 @@ import { count } from '../cli/format.js';
 import { createProgress } from '../cli/progress.js';
 import { withSharedOptions } from '../cli/shared-options.js';
 import { byteRange, whole, type ByteRange } from '../cli/values.js';
-import { startModel, withModelOptions, type ModelFamily, type ModelOptions } from '../model/model-family.js';
+import { startModel, withModelOptions, type LoadedModel, type ModelFamily, type ModelOptions } from '../model/model-family.js';
 import type { ModelSource } from '../model/find-model.js';
 import { readBytes } from '../train/open-data.js';
 
@@ -19,6 +19,14 @@ interface EvaluateOptions {
   json?: boolean;
 }
 
+/** What a family can tell about a text besides. `F`: the options it adds. */
+export interface FurtherEvaluation<S extends ModelSource, F extends object> {
+  addOptions(command: Command): void;
+  /** Whether these options ask for it, in place of plain bits per byte. */
+  isWanted(options: F): boolean;
+  run(loaded: { model: LoadedModel; source: S }, bytes: Uint8Array, options: F & { batch: number; json?: boolean }): Promise<void>;
+}
+
 const examples = (program: string) => `
 Examples:
   ${program} evaluate --data books.txt --range 8310401:8578450
@@ -28,7 +36,7 @@ sliding: windows advance by the stride, each byte is scored once with at least w
 chunked: each window alone (cheaper, a little too high). stateful: the state is carried through the whole text.`;
 
 /** `evaluate`: bits per byte of a text. */
-export function addEvaluateCommand<S extends ModelSource, O extends ModelOptions>(program: Command, family: ModelFamily<S, O>): void {
+export function addEvaluateCommand<S extends ModelSource, O extends ModelOptions, F extends object = object>(program: Command, family: ModelFamily<S, O>, further?: FurtherEvaluation<S, F>): void {
   const command = program.command('evaluate').description('bits per byte of a text').addHelpText('after', examples(family.program));
   withModelOptions(command, family)
     .requiredOption('--data <path...>', 'files and folders of text')
@@ -38,14 +46,19 @@ export function addEvaluateCommand<S extends ModelSource, O extends ModelOptions
     .option('--stride <bytes>', 'sliding: how far windows advance (default: half a window)', whole())
     .option('--batch <windows>', 'windows at once', whole(), 8)
     .option('--json', 'print the result as JSON');
-  withSharedOptions(command, 'auto').action((options: O & EvaluateOptions) => run(family, options));
+  further?.addOptions(command);
+  withSharedOptions(command, 'auto').action((options: O & EvaluateOptions & F) => run(family, options, further));
 }
 
-async function run<S extends ModelSource, O extends ModelOptions>(family: ModelFamily<S, O>, options: O & EvaluateOptions): Promise<void> {
+async function run<S extends ModelSource, O extends ModelOptions, F extends object>(family: ModelFamily<S, O>, options: O & EvaluateOptions & F, further?: FurtherEvaluation<S, F>): Promise<void> {
   const { mode, window, stride, batch } = options;
   if (stride !== undefined && mode !== 'sliding') throw new ConfigError(`[evaluate] --stride ${stride} belongs to --mode sliding, the mode is ${mode}.`);
   const bytes = await readBytes(options.data, options.range ?? null);
   const { model, source } = await startModel(family, options);
+  if (further?.isWanted(options)) {
+    await further.run({ model, source }, bytes, options).finally(() => model.dispose());
+    return;
+  }
   const progress = createProgress({ total: bytes.length, unit: 'byte' });
   const begin = performance.now();
   try {
