@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { ByteEmbedder } from '../contracts/index.js';
 import { DataError } from '../errors.js';
 import { Module } from '../module/module.js';
-import { hostTensor, hostValues } from '../op/host-view.js';
+import { takeRows } from '../module/rows.js';
 import { embedding } from '../ops/rows.js';
 import type { Rng } from '../rng.js';
 
@@ -35,12 +35,6 @@ export class Embedding extends Module implements ByteEmbedder<null> {
 
   step(ids: Int32Array): { y: tf.Tensor2D; state: null } {
     for (const id of ids) if (!(id >= 0 && id < this.vocabSize)) throw new DataError(`[Embedding.step] id ${id}: expected 0..${this.vocabSize - 1}.`);
-    const D = this.dModel;
-    const quick = hostTensor<tf.Tensor2D>([ids.length, D], (out) => {
-      const table = hostValues(this.weight)!;
-      ids.forEach((id, i) => out.set(table.subarray(id * D, (id + 1) * D), i * D));
-    });
-    const y = quick ?? tf.tidy(() => embedding(this.weight, tf.tensor1d(ids, 'int32')) as tf.Tensor2D);
-    return { y, state: null };
+    return { y: takeRows(this.weight as tf.Tensor as tf.Tensor2D, [...ids]), state: null };
   }
 }

@@ -13,13 +13,13 @@ export function takeRows<T extends tf.Tensor>(t: T, rows?: readonly number[]): T
 }
 
 /**
- * `t` with its rows `rows` replaced by `values` (R, ...), as a new tensor; `values` (a clone) when `rows` is undefined.
- * For float32 states and steps on every backend: not differentiable.
+ * `t` with its rows `rows` replaced by `values` (R, ...) of the same dtype, as a new tensor; `values` (a clone) when `rows` is undefined.
+ * For states and steps: not differentiable.
  */
 export function putRows<T extends tf.Tensor>(t: T, rows: readonly number[] | undefined, values: T): T {
   if (!rows) return tf.clone(values);
   const width = rowSize(t);
-  const quick = hostTensor<T>(t.shape, (out) => {
+  const quick = t.dtype === 'float32' && hostTensor<T>(t.shape, (out) => {
     out.set(hostValues(t)!);
     const from = hostValues(values)!;
     rows.forEach((r, i) => out.set(from.subarray(i * width, (i + 1) * width), r * width));
@@ -33,7 +33,7 @@ export function putRows<T extends tf.Tensor>(t: T, rows: readonly number[] | und
 
 /** `t` with these rows set to zero. Consumes `t`, as states do. */
 export function zeroRows<T extends tf.Tensor>(t: T, rows: readonly number[]): T {
-  const zeroed = tf.tidy(() => putRows(t, rows, tf.zeros([rows.length, ...t.shape.slice(1)]) as T));
+  const zeroed = tf.tidy(() => putRows(t, rows, tf.zeros([rows.length, ...t.shape.slice(1)], t.dtype) as T));
   t.dispose();
   return zeroed;
 }

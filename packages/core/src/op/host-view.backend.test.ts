@@ -45,8 +45,13 @@ describe.each(backendsForTest())('tensors on the host, %s', (backend) => {
     } finally {
       setKernelPolicy('auto');
     }
-    const ids = takeRows(tf.tensor2d([1, 2, 3, 4], [2, 2], 'int32'), [1]);
-    expect([ids.dtype, ...(await ids.data())]).toEqual(['int32', 3, 4]);
+    const ids = tf.tensor2d([1, 2, 3, 4], [2, 2], 'int32');
+    const taken = takeRows(ids, [1]);
+    expect([taken.dtype, ...(await taken.data())]).toEqual(['int32', 3, 4]);
+    const put = putRows(ids, [0], tf.tensor2d([9, 8], [1, 2], 'int32'));
+    expect([put.dtype, ...(await put.data())]).toEqual(['int32', 9, 8, 3, 4]);
+    const zeroed = zeroRows(ids, [1]);
+    expect([zeroed.dtype, ...(await zeroed.data())]).toEqual(['int32', 1, 2, 0, 0]);
   });
 
   it.runIf(backend === 'wasm')('puts tensors on cache lines and frees what it took', () => {
