@@ -5,7 +5,6 @@ import { Segmentation } from '../contracts/segmentation.js';
 import { SequenceContext, type StageRecord } from '../contracts/sequence-context.js';
 import { ConfigError, DataError } from '../errors.js';
 import { putRows } from '../module/rows.js';
-import { crossEntropy } from '../ops/cross-entropy.js';
 import { cloneState, disposeState } from '../state.js';
 import { HierarchicalLM, type HierarchicalLMOptions, type HierarchicalLMParts } from './hierarchical-lm.js';
 import type { SequenceLMState } from './sequence-lm.js';
@@ -40,20 +39,12 @@ export class BoundaryEmittingLM extends HierarchicalLM {
     this.boundaryFrom = head.boundaryFrom;
   }
 
-  /**
-   * Cross-entropy on ids with boundaries: behind byte t + 1 a chunk ends where this pass had it end. The last label of a row has no
-   * boundary, since what follows it is not known.
-   * @param labels (B*L) host ids of bytes, −100 where nothing is predicted.
-   */
-  override loss(labels: Int32Array, ctx: SequenceContext): { total: tf.Scalar; parts: Record<string, tf.Scalar>; records: StageRecord[] } {
-    const records: StageRecord[] = [];
-    const logits = tf.reshape(this.forward(ctx.with({ record: records })), [-1, this.vocabSize]) as tf.Tensor2D;
-    const fused = this.fuseLabels(labels, records[0]!.segmentation);
-    const parts: Record<string, tf.Scalar> = { crossEntropy: crossEntropy(logits, tf.tensor1d(fused, 'int32')) as tf.Scalar, ...this.auxiliaryLoss?.(records) };
-    return { total: Object.values(parts).reduce((a, b) => tf.add(a, b)), parts, records };
+  /** Cross-entropy is on ids with boundaries: behind byte t + 1 a chunk ends where this pass had it end. */
+  protected override headLabels(labels: Int32Array, records: readonly StageRecord[]): Int32Array {
+    return this.fuseLabels(labels, records[0]!.segmentation);
   }
 
-  /** Labels of bytes → labels of the fused vocabulary, by where chunks end. */
+  /** Labels of bytes → labels of the fused vocabulary, by where chunks end. The last label of a row has no boundary: what follows it is not known. */
   fuseLabels(labels: Int32Array, { length, boundaryMask }: Segmentation): Int32Array {
     const known = (i: number) => labels[i]! >= 0;
     return labels.map((id, i) => (known(i) && (i + 1) % length && known(i + 1) && boundaryMask[i + 1] ? id + this.boundaryFrom : id));

@@ -97,10 +97,15 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
     const records: StageRecord[] = [];
     const logits = this.forward(ctx.with({ record: records }));
     const rows = tf.reshape(logits, [-1, this.vocabSize]) as tf.Tensor2D;
-    const ce = crossEntropy(rows, tf.tensor1d(labels, 'int32')) as tf.Scalar;
+    const ce = crossEntropy(rows, tf.tensor1d(this.headLabels(labels, records), 'int32')) as tf.Scalar;
     const parts: Record<string, tf.Scalar> = { crossEntropy: ce, ...this.auxiliaryLoss?.(records) };
     const total = Object.values(parts).reduce((a, b) => tf.add(a, b));
     return { total, parts, records };
+  }
+
+  /** The ids that the head is to give, by labels of bytes (B*L) and what the stages of this pass decided. */
+  protected headLabels(labels: Int32Array, _records: readonly StageRecord[]): Int32Array {
+    return labels;
   }
 
   /**
@@ -173,8 +178,8 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
     return { ...state, backbone: this.backbone.startDocument(state.backbone, rows) };
   }
 
-  /** Document ids out of the ids themselves, where the model knows ends and the caller said nothing. */
-  protected withDocuments(ctx: SequenceContext): SequenceContext {
+  /** Document ids out of the ids themselves, where the model knows ends and the caller said nothing. For who runs its parts one by one. */
+  withDocuments(ctx: SequenceContext): SequenceContext {
     const { ids, documentIds, batch, length } = ctx;
     if (!this.documentEnds || documentIds || !ids?.some((id) => this.documentEnds!.has(id))) return ctx;
     const found = new Int32Array(batch * length);

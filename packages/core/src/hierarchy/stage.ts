@@ -219,12 +219,14 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
 
   startDocument(state: StageState, rows: readonly number[]): StageState {
     const { encoder, chunker, downsample, main, upsample, decoder } = this.parts;
+    // Parts that remember nothing of a document have nothing to forget.
+    const begin = (part: Chunker | Downsampler | Upsampler, own: unknown): unknown => (part.startDocument ? part.startDocument(own, rows) : own);
     return {
       encoder: encoder.startDocument(state.encoder, rows),
-      chunker: chunker.startDocument ? chunker.startDocument(state.chunker, rows) : state.chunker,
-      downsample: downsample.startDocument ? downsample.startDocument(state.downsample, rows) : state.downsample,
+      chunker: begin(chunker, state.chunker),
+      downsample: begin(downsample, state.downsample),
       main: main.startDocument(state.main, rows),
-      upsample: upsample.startDocument ? upsample.startDocument(state.upsample, rows) : state.upsample,
+      upsample: begin(upsample, state.upsample),
       decoder: decoder.startDocument(state.decoder, rows),
       fired: state.fired,
     };
