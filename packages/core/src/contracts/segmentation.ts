@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { DataError } from '../errors.js';
+import { LazyTensors } from './lazy-tensors.js';
 import { SequenceContext } from './sequence-context.js';
 
 /**
@@ -23,7 +24,7 @@ export class Segmentation {
    * end of a packed document, it belongs to the document of that first byte; with its boundary at a document's first byte, to that document.
    */
   readonly drawnAt: 'start' | 'end';
-  private readonly made = new Map<string, tf.Tensor>();
+  private readonly made = new LazyTensors();
 
   /**
    * @param options.padTo Round M up to a multiple of this, so that few different sizes reach WebGPU. Default 1.
@@ -56,7 +57,7 @@ export class Segmentation {
 
   /** (B, M) int32: the byte of each chunk's boundary, −1 beyond a row's last chunk. */
   boundaryIndex(): tf.Tensor2D {
-    return this.make('boundaryIndex', () => tf.tensor2d(this.boundaryIndexValues(), [this.batch, this.maxChunks], 'int32')) as tf.Tensor2D;
+    return this.made.get('boundaryIndex', () => tf.tensor2d(this.boundaryIndexValues(), [this.batch, this.maxChunks], 'int32')) as tf.Tensor2D;
   }
 
   boundaryIndexValues(): Int32Array {
@@ -67,12 +68,12 @@ export class Segmentation {
 
   /** (B, L) int32: the main output that byte t may use, i.e. boundaries at or before t, minus 1. −1 before the first one. */
   visibleChunk(): tf.Tensor2D {
-    return this.make('visibleChunk', () => tf.tensor2d(this.countBoundaries(true), [this.batch, this.length], 'int32')) as tf.Tensor2D;
+    return this.made.get('visibleChunk', () => tf.tensor2d(this.countBoundaries(true), [this.batch, this.length], 'int32')) as tf.Tensor2D;
   }
 
   /** (B, L) int32: the chunk whose pooling includes byte t; −1 for bytes after the last boundary, which belong to no finished chunk. */
   pooledInto(): tf.Tensor2D {
-    return this.make('pooledInto', () => {
+    return this.made.get('pooledInto', () => {
       const ids = this.countBoundaries(false);
       ids.forEach((j, i) => (ids[i] = j < this.numChunks[Math.floor(i / this.length)]! ? j : -1));
       return tf.tensor2d(ids, [this.batch, this.length], 'int32');
@@ -81,7 +82,7 @@ export class Segmentation {
 
   /** (B, L) float32 copy of `boundaryMask`. */
   boundaryMaskTensor(): tf.Tensor2D {
-    return this.make('mask', () => tf.tensor2d(Float32Array.from(this.boundaryMask), [this.batch, this.length])) as tf.Tensor2D;
+    return this.made.get('mask', () => tf.tensor2d(Float32Array.from(this.boundaryMask), [this.batch, this.length])) as tf.Tensor2D;
   }
 
   private countBoundaries(inclusive: boolean): Int32Array {
@@ -123,14 +124,7 @@ export class Segmentation {
     });
   }
 
-  private make(name: string, create: () => tf.Tensor): tf.Tensor {
-    let t = this.made.get(name);
-    if (!t || t.isDisposed) this.made.set(name, (t = tf.keep(create())));
-    return t;
-  }
-
   dispose(): void {
-    for (const t of this.made.values()) if (!t.isDisposed) t.dispose();
-    this.made.clear();
+    this.made.dispose();
   }
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { DataError } from '../errors.js';
+import { LazyTensors } from './lazy-tensors.js';
 import type { Segmentation } from './segmentation.js';
 
 export interface SequenceContextOptions {
@@ -45,7 +46,7 @@ export class SequenceContext {
   readonly plan: readonly Segmentation[] | undefined;
   readonly record: StageRecord[] | undefined;
   readonly memory: ChunkMemory | undefined;
-  private made = new Map<string, tf.Tensor>();
+  private made = new LazyTensors();
 
   constructor(batch: number, length: number, options: SequenceContextOptions = {}) {
     this.batch = batch;
@@ -112,14 +113,11 @@ export class SequenceContext {
 
   /** A tensor kept with this context under a name of the caller's, e.g. rotary tables. */
   make(name: string, create: () => tf.Tensor): tf.Tensor {
-    let t = this.made.get(name);
-    if (!t || t.isDisposed) this.made.set(name, (t = tf.keep(create())));
-    return t;
+    return this.made.get(name, create);
   }
 
   dispose(): void {
-    for (const t of this.made.values()) if (!t.isDisposed) t.dispose();
-    this.made.clear();
+    this.made.dispose();
   }
 }
 
