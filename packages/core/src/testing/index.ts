@@ -2,4 +2,5 @@ import '../gradients.js';
 export { backendsForTest, useBackend } from './backends.js';
 export { checkGradients, expectClose, expectNoLeak, maxError } from './expect.js';
 export { fixtureRoot, loadCase, readGolden, toTensor, type HostTensor } from './fixtures.js';
+export { fillParameters, positionAt, uniform } from './modules.js';
 export { expectNativeAgrees, hasNativeOps, integerTensor, randomTensors } from './native-ops.js';

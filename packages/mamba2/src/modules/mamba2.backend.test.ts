@@ -1,10 +1,9 @@
 import { cloneState, disposeState, Rng, SequenceContext } from '@bytelm/core';
-import { backendsForTest, expectClose, expectNoLeak, loadCase, toTensor, useBackend } from '@bytelm/core/testing';
+import { backendsForTest, expectClose, expectNoLeak, fillParameters, loadCase, positionAt, toTensor, uniform, useBackend } from '@bytelm/core/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Mamba2Config } from '../config.js';
 import { Mamba2 } from './mamba2.js';
-import { fill, position, random } from './testing.js';
 
 /** The mixer of a golden case with its weights. */
 function mixerOf(c: ReturnType<typeof loadCase>): Mamba2 {
@@ -14,7 +13,7 @@ function mixerOf(c: ReturnType<typeof loadCase>): Mamba2 {
     dtLimit: cfg.dt_limit ?? undefined, rmsNorm: cfg.rmsnorm, normBeforeGate: cfg.norm_before_gate, convWidth: cfg.d_conv, chunkSize: cfg.chunk_size,
     bias: c.tensors.has('in.in_proj.bias'), convBias: c.tensors.has('in.conv1d.bias'), dPerChannel: c.tensors.get('in.D')!.shape[0] === cfg.d_ssm && cfg.headdim > 1,
   });
-  fill(mixer, c.tensors, 'in.');
+  fillParameters(mixer, c.tensors, 'in.');
   return mixer;
 }
 
@@ -53,7 +52,7 @@ describe.each(backendsForTest())('Mamba2 on %s', (backend) => {
     let { y, state } = mixer.prefill(tf.slice(u, [0, 0, 0], [-1, split, -1]), mixer.initState(u.shape[0]), new SequenceContext(u.shape[0], split));
     const ys: tf.Tensor[] = [y];
     for (let t = split; t < u.shape[1]; t++) {
-      const out = mixer.step(position(u, t), state);
+      const out = mixer.step(positionAt(u, t), state);
       state = out.state;
       ys.push(tf.expandDims(out.y, 1));
     }
@@ -66,7 +65,7 @@ describe.each(backendsForTest())('Mamba2 on %s', (backend) => {
     const mixer = new Mamba2(SMALL, new Rng(1));
     const L = 72;
     const starts = [0, 5, 30];
-    const u = random([3, L, 24], 2) as tf.Tensor3D;
+    const u = uniform([3, L, 24], 2) as tf.Tensor3D;
     const full = mixer.forward(u, new SequenceContext(3, L));
     let state = mixer.initState(3);
     const got: tf.Tensor[][] = [[], [], []];
@@ -85,7 +84,7 @@ describe.each(backendsForTest())('Mamba2 on %s', (backend) => {
 
   it('prefill in pieces with unequal rows equals each row alone', async () => {
     const mixer = new Mamba2(SMALL, new Rng(1));
-    const u = random([2, 20, 24], 3) as tf.Tensor3D;
+    const u = uniform([2, 20, 24], 3) as tf.Tensor3D;
     const lengths = [[13, 4], [7, 12]] as const;
     let state = mixer.initState(2);
     const first = mixer.prefill(tf.slice(u, [0, 0, 0], [2, 13, 24]), state, new SequenceContext(2, 13, { lengths: lengths[0] }));
@@ -105,8 +104,8 @@ describe.each(backendsForTest())('Mamba2 on %s', (backend) => {
 
   it('padding adds nothing to outputs or weight gradients', async () => {
     const mixer = new Mamba2(SMALL, new Rng(1));
-    const u = random([1, 11, 24], 4) as tf.Tensor3D;
-    const long = tf.concat([u, random([1, 30, 24], 5)], 1) as tf.Tensor3D;
+    const u = uniform([1, 11, 24], 4) as tf.Tensor3D;
+    const long = tf.concat([u, uniform([1, 30, 24], 5)], 1) as tf.Tensor3D;
     const vars = [...mixer.parameters().values()];
     const loss = (x: tf.Tensor3D, ctx: SequenceContext) =>
       tf.variableGrads(() => tf.sum(tf.square(tf.slice(mixer.forward(x, ctx), [0, 0, 0], [1, 11, 24]))) as tf.Scalar, vars);
@@ -117,33 +116,33 @@ describe.each(backendsForTest())('Mamba2 on %s', (backend) => {
 
   it('a cloned state is independent', async () => {
     const mixer = new Mamba2(SMALL, new Rng(1));
-    let { state } = mixer.step(random([2, 24], 1) as tf.Tensor2D, mixer.initState(2));
+    let { state } = mixer.step(uniform([2, 24], 1) as tf.Tensor2D, mixer.initState(2));
     const copy = cloneState(state);
     const before = Float32Array.from(await copy.ssm.data());
-    state = mixer.step(random([2, 24], 2) as tf.Tensor2D, state).state;
+    state = mixer.step(uniform([2, 24], 2) as tf.Tensor2D, state).state;
     await expectClose(copy.ssm, before, { atol: 0, rtol: 0 });
     disposeState([state, copy]);
   });
 
   it('a state whose data another tensor shares is not overwritten', async () => {
     const mixer = new Mamba2(SMALL, new Rng(1));
-    const { state } = mixer.step(random([2, 24], 1) as tf.Tensor2D, mixer.initState(2));
+    const { state } = mixer.step(uniform([2, 24], 1) as tf.Tensor2D, mixer.initState(2));
     const alias = tf.clone(state.ssm);
     const before = Float32Array.from(await alias.data());
-    const after = mixer.step(random([2, 24], 2) as tf.Tensor2D, state).state;
+    const after = mixer.step(uniform([2, 24], 2) as tf.Tensor2D, state).state;
     await expectClose(alias, before, { atol: 0, rtol: 0 });
     expect(Array.from(await after.ssm.data())).not.toEqual(Array.from(before));
   });
 
   it.each([1, 2, 3, 5, 8])('%i rows a step equal the full forward', async (rows) => {
     const mixer = new Mamba2({ ...SMALL, convWidth: rows === 2 ? 3 : 4, dState: 6 }, new Rng(1));
-    const u = random([rows, 6, 24], 2) as tf.Tensor3D;
+    const u = uniform([rows, 6, 24], 2) as tf.Tensor3D;
     const full = mixer.forward(u, new SequenceContext(rows, 6));
     let state = mixer.initState(rows);
     for (let t = 0; t < 6; t++) {
-      const out = mixer.step(position(u, t), state);
+      const out = mixer.step(positionAt(u, t), state);
       state = out.state;
-      await expectClose(out.y, position(full, t), { atol: 2e-6, name: `step ${t}` });
+      await expectClose(out.y, positionAt(full, t), { atol: 2e-6, name: `step ${t}` });
     }
   });
 
@@ -158,10 +157,10 @@ describe.each(backendsForTest())('Mamba2 on %s', (backend) => {
   it('leaks nothing over 50 training steps and 200 decode steps', async () => {
     const mixer = new Mamba2({ dModel: 8, headDim: 4, dState: 4 }, new Rng(1));
     const vars = [...mixer.parameters().values()];
-    const u = random([1, 5, 8], 6) as tf.Tensor3D;
+    const u = uniform([1, 5, 8], 6) as tf.Tensor3D;
     const ctx = new SequenceContext(1, 5);
     const train = () => tf.dispose(tf.variableGrads(() => tf.sum(tf.square(mixer.forward(u, ctx))) as tf.Scalar, vars));
-    const x = random([1, 8], 7) as tf.Tensor2D;
+    const x = uniform([1, 8], 7) as tf.Tensor2D;
     let state = mixer.initState(1);
     const decode = () => {
       const out = mixer.step(x, state);

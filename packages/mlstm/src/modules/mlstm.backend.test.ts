@@ -1,8 +1,7 @@
 import { cloneState, disposeState, Rng, SequenceContext } from '@bytelm/core';
-import { backendsForTest, expectClose, expectNoLeak, loadCase, toTensor, useBackend } from '@bytelm/core/testing';
+import { backendsForTest, expectClose, expectNoLeak, fillParameters, loadCase, positionAt, toTensor, uniform, useBackend } from '@bytelm/core/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { fill, position, random } from '../testing.js';
 import { MLSTMBlock } from './mlstm-block.js';
 import { MLSTMLayer } from './mlstm-layer.js';
 import { mlstmStack } from './mlstm-stack.js';
@@ -16,7 +15,7 @@ type LayerCase = ReturnType<typeof loadCase> & { heads: number; prefill_len: num
 function stack() {
   const model = mlstmStack({ ...CONFIG, dIntermediate: 24, nLayers: 2 }, new Rng(1));
   let seed = 50;
-  for (const [name, v] of model.parameters()) if (name.includes('norm')) v.assign(random(v.shape, ++seed, 0.5, 1.5) as never);
+  for (const [name, v] of model.parameters()) if (name.includes('norm')) v.assign(uniform(v.shape, ++seed, 0.5, 1.5) as never);
   return model;
 }
 
@@ -33,7 +32,7 @@ describe.each(backendsForTest())('mLSTM modules on %s', (backend) => {
       const block = isBlock ? new MLSTMBlock({ ...config, dIntermediate: c.tensors.get('param.mlp.up_proj.weight')!.shape[0]! }) : undefined;
       const layer = block?.layer ?? new MLSTMLayer(config);
       const module = block ?? layer;
-      fill(module, c.tensors, 'param.');
+      fillParameters(module, c.tensors, 'param.');
       const ctx = new SequenceContext(2, golden('x').shape[1]!);
       const run = (x: tf.Tensor3D): tf.Tensor => {
         if (!block) return layer.forward(x, ctx);
@@ -54,7 +53,7 @@ describe.each(backendsForTest())('mLSTM modules on %s', (backend) => {
       const ys = [tf.add('y' in first ? first.y : first.hidden, 'residual' in first ? first.residual : 0)];
       let { state } = first;
       for (let t = P; t < ctx.length; t++) {
-        const out = block ? block.step({ hidden: position(x, t) }, state) : layer.step(position(x, t), state);
+        const out = block ? block.step({ hidden: positionAt(x, t) }, state) : layer.step(positionAt(x, t), state);
         ys.push(tf.expandDims(tf.add('y' in out ? out.y : out.hidden, 'residual' in out ? out.residual : 0), 1));
         state = out.state;
       }
@@ -69,13 +68,13 @@ describe.each(backendsForTest())('mLSTM modules on %s', (backend) => {
 
   it('a stack: 64 steps, rows in any combination, equal the full forward', async () => {
     const model = stack();
-    const x = random([2, 64, D], 5) as tf.Tensor3D;
+    const x = uniform([2, 64, D], 5) as tf.Tensor3D;
     const full = model.forward(x, new SequenceContext(2, 64));
     let state = model.initState(2);
     // Row 1 runs 3 positions behind row 0.
     for (let t = 0; t < 67; t++) {
       const rows = [0, 1].filter((b) => t - 3 * b >= 0 && t - 3 * b < 64);
-      const at = (v: tf.Tensor) => tf.concat(rows.map((b) => tf.slice(position(v, t - 3 * b), [b, 0], [1, D]))) as tf.Tensor2D;
+      const at = (v: tf.Tensor) => tf.concat(rows.map((b) => tf.slice(positionAt(v, t - 3 * b), [b, 0], [1, D]))) as tf.Tensor2D;
       const out = model.step(at(x), state, rows);
       state = out.state;
       await expectClose(out.y, at(full), { atol: 3e-5, name: `step ${t}` });
@@ -84,20 +83,20 @@ describe.each(backendsForTest())('mLSTM modules on %s', (backend) => {
 
   it.each([1, 5, 8])('%i rows a step, without an MLP, odd widths, no soft cap', async (rows) => {
     const block = new MLSTMBlock({ dModel: 18, numHeads: 3, inputGateBias: 1, forgetGateBias: [1, 4], gateSoftCap: null, dIntermediate: 0 }, new Rng(2));
-    const x = random([rows, 6, 18], 2) as tf.Tensor3D;
+    const x = uniform([rows, 6, 18], 2) as tf.Tensor3D;
     const full = block.forward({ hidden: x }, new SequenceContext(rows, 6));
     let state = block.initState(rows);
     for (let t = 0; t < 6; t++) {
-      const out = block.step({ hidden: position(x, t) }, state);
+      const out = block.step({ hidden: positionAt(x, t) }, state);
       state = out.state;
-      await expectClose(out.hidden, position(full.hidden, t), { atol: 1e-5, name: `step ${t}` });
-      await expectClose(out.residual, position(full.residual, t), { atol: 1e-6, name: `residual ${t}` });
+      await expectClose(out.hidden, positionAt(full.hidden, t), { atol: 1e-5, name: `step ${t}` });
+      await expectClose(out.residual, positionAt(full.residual, t), { atol: 1e-6, name: `residual ${t}` });
     }
   });
 
   it('prefill in pieces with unequal rows equals each row alone', async () => {
     const model = new MLSTMLayer(CONFIG, new Rng(1));
-    const u = random([2, 20, D], 3) as tf.Tensor3D;
+    const u = uniform([2, 20, D], 3) as tf.Tensor3D;
     const lengths = [[13, 4], [7, 12]] as const;
     const first = model.prefill(tf.slice(u, [0, 0, 0], [2, 13, D]), model.initState(2), new SequenceContext(2, 13, { lengths: lengths[0] }));
     const second = tf.stack([tf.pad(tf.slice(u, [0, 13, 0], [1, 7, D]), [[0, 0], [0, 5], [0, 0]]), tf.slice(u, [1, 4, 0], [1, 12, D])] as tf.Tensor[]);
@@ -112,23 +111,23 @@ describe.each(backendsForTest())('mLSTM modules on %s', (backend) => {
 
   it('packed documents, startDocument and a fresh state are the same', async () => {
     const model = stack();
-    const x = random([1, 12, D], 7) as tf.Tensor3D;
+    const x = uniform([1, 12, D], 7) as tf.Tensor3D;
     const packed = model.forward(x, new SequenceContext(1, 12, { documentIds: Int32Array.from({ length: 12 }, (_, t) => Number(t >= 5)) }));
     const alone = model.forward(tf.slice(x, [0, 5, 0], [1, 7, D]), new SequenceContext(1, 7));
     await expectClose(tf.slice(packed, [0, 5, 0], [1, 7, D]), alone, { atol: 1e-5, name: 'packed' });
     let { state } = model.prefill(tf.slice(x, [0, 0, 0], [1, 5, D]), model.initState(1), new SequenceContext(1, 5));
     state = model.startDocument(state, [0]);
     for (let t = 5; t < 12; t++) {
-      const out = model.step(position(x, t), state);
+      const out = model.step(positionAt(x, t), state);
       state = out.state;
-      await expectClose(out.y, position(packed, t), { atol: 1e-5, name: `step ${t}` });
+      await expectClose(out.y, positionAt(packed, t), { atol: 1e-5, name: `step ${t}` });
     }
   });
 
   it('padding adds nothing to outputs or weight gradients', async () => {
     const model = new MLSTMBlock(CONFIG, new Rng(1));
-    const u = random([1, 11, D], 4) as tf.Tensor3D;
-    const long = tf.concat([u, random([1, 30, D], 5)], 1) as tf.Tensor3D;
+    const u = uniform([1, 11, D], 4) as tf.Tensor3D;
+    const long = tf.concat([u, uniform([1, 30, D], 5)], 1) as tf.Tensor3D;
     const vars = [...model.parameters().values()];
     const loss = (x: tf.Tensor3D, ctx: SequenceContext) =>
       tf.variableGrads(() => tf.sum(tf.square(tf.slice(model.forward({ hidden: x }, ctx).hidden, [0, 0, 0], [1, 11, D]))) as tf.Scalar, vars);
@@ -139,18 +138,18 @@ describe.each(backendsForTest())('mLSTM modules on %s', (backend) => {
 
   it('starts with closed input gates: the layer gives next to nothing', async () => {
     const layer = new MLSTMLayer({ dModel: D, numHeads: 2 }, new Rng(1));
-    const y = layer.forward(random([1, 9, D], 8) as tf.Tensor3D, new SequenceContext(1, 9));
+    const y = layer.forward(uniform([1, 9, D], 8) as tf.Tensor3D, new SequenceContext(1, 9));
     expect(Math.max(...(await tf.abs(y).data()))).toBeLessThan(0.05);
     expect([...(await layer.inputBias.data())]).toEqual([-10, -10]);
   });
 
   it('a state whose data another tensor shares is not overwritten', async () => {
     const layer = new MLSTMLayer(CONFIG, new Rng(1));
-    const { state } = layer.step(random([2, D], 1) as tf.Tensor2D, layer.initState(2));
+    const { state } = layer.step(uniform([2, D], 1) as tf.Tensor2D, layer.initState(2));
     const copy = cloneState(state);
     const alias = tf.clone(state.C);
     const before = Float32Array.from(await alias.data());
-    const after = layer.step(random([2, D], 2) as tf.Tensor2D, state).state;
+    const after = layer.step(uniform([2, D], 2) as tf.Tensor2D, state).state;
     await expectClose(alias, before, { atol: 0, rtol: 0 });
     await expectClose(copy.C, before, { atol: 0, rtol: 0 });
     expect(Array.from(await after.C.data())).not.toEqual(Array.from(before));
@@ -167,10 +166,10 @@ describe.each(backendsForTest())('mLSTM modules on %s', (backend) => {
   it('leaks nothing over training and decode steps', async () => {
     const model = stack();
     const vars = [...model.parameters().values()];
-    const u = random([1, 5, D], 6) as tf.Tensor3D;
+    const u = uniform([1, 5, D], 6) as tf.Tensor3D;
     const ctx = new SequenceContext(1, 5);
     const train = () => tf.dispose(tf.variableGrads(() => tf.sum(tf.square(model.forward(u, ctx))) as tf.Scalar, vars));
-    const x = random([1, D], 7) as tf.Tensor2D;
+    const x = uniform([1, D], 7) as tf.Tensor2D;
     let state = model.initState(1);
     const decode = () => {
       const out = model.step(x, state);

@@ -1,8 +1,7 @@
-import { backendsForTest, checkGradients, expectClose, expectNoLeak, loadCase, toTensor, useBackend } from '@bytelm/core/testing';
+import { backendsForTest, checkGradients, expectClose, expectNoLeak, loadCase, positionAt, toTensor, uniform, useBackend } from '@bytelm/core/testing';
 import { getKernelPolicy, setKernelPolicy } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { position, random } from '../testing.js';
 import { mlstm, type MLSTMOptions, type MLSTMState } from './mlstm.js';
 import { mlstmStep } from './mlstm-step.js';
 
@@ -17,16 +16,16 @@ const PER_POSITION = ['q', 'k', 'v', 'inputGate', 'forgetGate'] as const;
 /** Inputs of a made-up call; gates across a range where either may make the stabiliser. */
 function example(batch: number, length: number, { heads = 2, keyDim = 6, valueDim = 5, gates = 3 } = {}): Inputs {
   return {
-    q: random([batch, length, heads, keyDim], 1, -2, 2),
-    k: random([batch, length, heads, keyDim], 2, -2, 2),
-    v: random([batch, length, heads, valueDim], 3, -2, 2),
-    inputGate: random([batch, length, heads], 4, -gates, gates),
-    forgetGate: random([batch, length, heads], 5, -gates, gates),
+    q: uniform([batch, length, heads, keyDim], 1, -2, 2),
+    k: uniform([batch, length, heads, keyDim], 2, -2, 2),
+    v: uniform([batch, length, heads, valueDim], 3, -2, 2),
+    inputGate: uniform([batch, length, heads], 4, -gates, gates),
+    forgetGate: uniform([batch, length, heads], 5, -gates, gates),
   };
 }
 
 const stateOf = (batch: number, heads: number, K: number, V: number): MLSTMState => ({
-  C: random([batch, heads, K, V], 11) as tf.Tensor4D, n: random([batch, heads, K], 12) as tf.Tensor3D, m: random([batch, heads], 13) as tf.Tensor2D,
+  C: uniform([batch, heads, K, V], 11) as tf.Tensor4D, n: uniform([batch, heads, K], 12) as tf.Tensor3D, m: uniform([batch, heads], 13) as tf.Tensor2D,
 });
 
 const run = ({ q, ...rest }: Inputs, options: Partial<MLSTMOptions> = {}) => mlstm(q, { ...rest, ...options, returnFinalState: true });
@@ -143,7 +142,7 @@ describe.each(backendsForTest())('mlstm on %s', (backend) => {
     const inputs = example(1, 40);
     const cuts = [0, 13, 14, 40];
     const documentIds = tf.tensor2d(Int32Array.from({ length: 40 }, (_, t) => (t < 13 ? 0 : t < 14 ? 1 : 5)), [1, 40], 'int32');
-    const weight = random([1, 40, 2, 5], 9);
+    const weight = uniform([1, 40, 2, 5], 9);
     const list = PER_POSITION.map((n) => inputs[n]);
     const named = (xs: tf.Tensor[]) => Object.fromEntries(PER_POSITION.map((n, i) => [n, xs[i]])) as Inputs;
     const pieces = (i: Inputs) => [0, 1, 2].map((d) => run(part(i, cuts[d]!, cuts[d + 1]! - cuts[d]!)));
@@ -176,7 +175,7 @@ describe.each(backendsForTest())('mlstm on %s', (backend) => {
 
   it('a sequence in two pieces equals the whole, gradients through the state too', async () => {
     const inputs = example(2, 50);
-    const weight = random([2, 50, 2, 5], 9);
+    const weight = uniform([2, 50, 2, 5], 9);
     const whole = (i: Inputs) => run(i).h;
     const pieces = (i: Inputs) => {
       const first = run(part(i, 0, 31));
@@ -209,7 +208,7 @@ describe.each(backendsForTest())('mlstm on %s', (backend) => {
     const s = stateOf(2, 2, 6, 5);
     const documentIds = tf.tensor2d(Int32Array.from({ length: 74 }, (_, t) => Math.floor((t % 37) / 15)), [2, 37], 'int32');
     const lengths = tf.tensor1d([37, 20], 'int32');
-    const weight = random([2, 37, 2, 5], 9);
+    const weight = uniform([2, 37, 2, 5], 9);
     for (const gradient of ['true', 'published'] as const) {
       const grads = (): tf.Tensor[] =>
         tf.grads((...xs: tf.Tensor[]) => {
@@ -235,7 +234,7 @@ describe.each(backendsForTest())('mlstm on %s', (backend) => {
     const { q, ...rest } = example(1, 9);
     const state = stateOf(1, 2, 6, 5);
     const train = () => tf.dispose(tf.valueAndGrad((x: tf.Tensor) => tf.sum(mlstm(x, { ...rest, gateSoftCap: 15 }).h))(q));
-    const step = () => tf.tidy(() => void mlstmStep(position(q, 0), { k: position(rest.k, 0), v: position(rest.v, 0), inputGate: position(rest.inputGate, 0), forgetGate: position(rest.forgetGate, 0), state }));
+    const step = () => tf.tidy(() => void mlstmStep(positionAt(q, 0), { k: positionAt(rest.k, 0), v: positionAt(rest.v, 0), inputGate: positionAt(rest.inputGate, 0), forgetGate: positionAt(rest.forgetGate, 0), state }));
     train();
     step();
     await expectNoLeak(() => {
