@@ -27,6 +27,21 @@ export function checkShape(where: string, x: Shaped | undefined, name: string, p
   return dims;
 }
 
+/**
+ * Checks the input of a decoding step, (R, width) with one row for each of `rows`, or for each row of a state of `batch`. Rows ascend.
+ *
+ * @throws ShapeError
+ */
+export function checkStep(where: string, x: Shaped, width: number, batch: number, rows?: readonly number[]): void {
+  const R = rows ? rows.length : batch;
+  if (x.shape.length !== 2 || x.shape[0] !== R || x.shape[1] !== width || R === 0) {
+    throw new ShapeError(`[${where}] \`x\`: expected shape (R, D) = (${R}, ${width}) with at least one row, got (${x.shape.join(', ')}).`);
+  }
+  if (rows?.some((r, i) => !(r >= 0 && r < batch) || (i > 0 && r <= rows[i - 1]!))) {
+    throw new ShapeError(`[${where}] \`rows\`: expected ascending rows of a state of ${batch}, got [${rows.join(', ')}].`);
+  }
+}
+
 interface Axes {
   open: boolean;
   letters: string[];

@@ -1,6 +1,6 @@
 // errors and checks
 export { BackendError, BytelmError, CheckpointError, ConfigError, DataError, NumericError, ShapeError } from './errors.js';
-export { checkShape, type Dims } from './check-shape.js';
+export { checkShape, checkStep, type Dims } from './check-shape.js';
 // backends and ops
 export { initBackend } from './backend/init.js';
 export type { BackendInfo, BackendOptions } from './backend/info.js';

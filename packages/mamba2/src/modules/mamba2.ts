@@ -1,9 +1,9 @@
 import {
   checkShape,
+  checkStep,
   linear,
   Module,
   rmsNormGated,
-  ShapeError,
   silu,
   splitLast,
   zeroRows,
@@ -99,7 +99,7 @@ export class Mamba2 extends Module implements SequenceModel<Mamba2State> {
     state: Mamba2State,
     rows?: readonly number[],
   ): { y: tf.Tensor2D; sum?: tf.Tensor2D | undefined; state: Mamba2State } {
-    this.checkStep(hidden, state, rows);
+    checkStep('Mamba2.step', hidden, this.dModel, state.conv.shape[0]!, rows);
     const [y, ...rest] = stepOp(
       {
         hidden,
@@ -125,17 +125,6 @@ export class Mamba2 extends Module implements SequenceModel<Mamba2State> {
     if (!conv || !ssm) return { y, sum, state };
     tf.dispose([state.conv, state.ssm]);
     return { y, sum, state: { conv, ssm } };
-  }
-
-  private checkStep(u: tf.Tensor, { conv }: Mamba2State, rows?: readonly number[]): void {
-    const batch = conv.shape[0];
-    const R = rows ? rows.length : batch;
-    if (u.shape.length !== 2 || u.shape[0] !== R || u.shape[1] !== this.dModel || R === 0) {
-      throw new ShapeError(`[Mamba2.step] \`x\`: expected shape (R, D) = (${R}, ${this.dModel}) with at least one row, got (${u.shape.join(', ')}).`);
-    }
-    if (rows?.some((r, i) => !(r >= 0 && r < batch) || (i > 0 && r <= rows[i - 1]!))) {
-      throw new ShapeError(`[Mamba2.step] \`rows\`: expected ascending rows of a state of ${batch}, got [${rows.join(', ')}].`);
-    }
   }
 
   private run(u: tf.Tensor3D, ctx: SequenceContext, state?: Mamba2State): { y: tf.Tensor3D; state?: Mamba2State } {

@@ -1,8 +1,8 @@
 import {
   checkShape,
+  checkStep,
   linear,
   Module,
-  ShapeError,
   splitLast,
   zeroRows,
   type ResidualPair,
@@ -108,7 +108,7 @@ export class MLSTMLayer extends Module implements SequenceModel<MLSTMState> {
     rows?: readonly number[],
     block?: BlockParts,
   ): { y: tf.Tensor2D; sum?: tf.Tensor2D | undefined; state: MLSTMState } {
-    this.checkStep(hidden, state, rows);
+    checkStep('MLSTMLayer.step', hidden, this.dModel, state.m.shape[0]!, rows);
     const second = block?.second;
     const [y, ...rest] = stepOp(
       {
@@ -138,17 +138,6 @@ export class MLSTMLayer extends Module implements SequenceModel<MLSTMState> {
     if (!C || !n || !m) return { y, sum, state };
     tf.dispose([state.C, state.n, state.m]);
     return { y, sum, state: { C, n, m } };
-  }
-
-  private checkStep(x: tf.Tensor, { m }: MLSTMState, rows?: readonly number[]): void {
-    const batch = m.shape[0];
-    const R = rows ? rows.length : batch;
-    if (x.shape.length !== 2 || x.shape[0] !== R || x.shape[1] !== this.dModel || R === 0) {
-      throw new ShapeError(`[MLSTMLayer.step] \`x\`: expected shape (R, D) = (${R}, ${this.dModel}) with at least one row, got (${x.shape.join(', ')}).`);
-    }
-    if (rows?.some((r, i) => !(r >= 0 && r < batch) || (i > 0 && r <= rows[i - 1]!))) {
-      throw new ShapeError(`[MLSTMLayer.step] \`rows\`: expected ascending rows of a state of ${batch}, got [${rows.join(', ')}].`);
-    }
   }
 
   private run(x: tf.Tensor3D, ctx: SequenceContext, state?: MLSTMState): { y: tf.Tensor3D; state?: MLSTMState } {
