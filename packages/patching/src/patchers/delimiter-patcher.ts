@@ -1,5 +1,5 @@
 import { ConfigError } from '@bytelm/core';
-import { RulePatcher, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
+import { RulePatcher, unread, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
 
 /**
  * Patches end with a delimiter id: the form of BPE patches in which the stream itself says where pieces begin, and the only one that can be
@@ -21,7 +21,7 @@ export class DelimiterPatcher extends RulePatcher {
   }
 
   initState(batchSize: number): PatcherState {
-    return { position: new Int32Array(batchSize), open: new Int32Array(batchSize) };
+    return unread(batchSize);
   }
 
   override describe(): Record<string, unknown> {

@@ -2,7 +2,7 @@ import { after, ConfigError, SequenceContext, type ByteLM, type ByteVocabulary, 
 import { entropies, forgetRows, readPiece, readRows, readStep } from '../entropy/entropies.js';
 import { opensNext, prepareRule, type EntropyRule, type PreparedRule } from '../entropy/entropy-rule.js';
 import { contextIds, documentStarts } from './documents.js';
-import { checkWhole, resolveVocabulary, RulePatcher, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
+import { checkWhole, resolveVocabulary, RulePatcher, unread, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
 import { translateIds } from './translate-ids.js';
 
 export interface EntropyPatcherOptions extends PatcherOptions, EntropyRule {
@@ -72,8 +72,7 @@ export class EntropyPatcher extends RulePatcher<EntropyPatcherState> {
 
   protected override freshRows(batchSize: number): EntropyPatcherState {
     return {
-      position: new Int32Array(batchSize),
-      open: new Int32Array(batchSize),
+      ...unread(batchSize),
       previousEntropy: new Float32Array(batchSize),
       stale: new Uint8Array(batchSize),
       model: undefined,

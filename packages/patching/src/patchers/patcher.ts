@@ -36,6 +36,9 @@ export interface PatcherState {
   open: Int32Array;
 }
 
+/** Rows that have read nothing. */
+export const unread = (batchSize: number): PatcherState => ({ position: new Int32Array(batchSize), open: new Int32Array(batchSize) });
+
 /** What a rule is asked about: one id of one row. Valid during the call only. */
 export interface PatcherStep<S> {
   id: number;

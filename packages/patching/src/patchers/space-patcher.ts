@@ -1,4 +1,4 @@
-import { byteOf, RulePatcher, type PatcherState, type PatcherStep } from './patcher.js';
+import { byteOf, RulePatcher, unread, type PatcherState, type PatcherStep } from './patcher.js';
 
 export interface SpacePatcherState extends PatcherState {
   /** (B) 1 where the last id was space-like. */
@@ -17,7 +17,7 @@ export interface SpacePatcherState extends PatcherState {
  */
 export class SpacePatcher extends RulePatcher<SpacePatcherState> {
   initState(batchSize: number): SpacePatcherState {
-    return { position: new Int32Array(batchSize), open: new Int32Array(batchSize), spaceLike: new Uint8Array(batchSize) };
+    return { ...unread(batchSize), spaceLike: new Uint8Array(batchSize) };
   }
 
   protected closes({ id, row, state }: PatcherStep<SpacePatcherState>): boolean {

@@ -1,4 +1,4 @@
-import { checkWhole, RulePatcher, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
+import { checkWhole, RulePatcher, unread, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
 
 /**
  * Patches of equal length: 1, s, s, …; the first id of a document is a patch of its own. Stride 1 makes every byte a patch.
@@ -15,7 +15,7 @@ export class StridedPatcher extends RulePatcher {
   }
 
   initState(batchSize: number): PatcherState {
-    return { position: new Int32Array(batchSize), open: new Int32Array(batchSize) };
+    return unread(batchSize);
   }
 
   override describe(): Record<string, unknown> {
