@@ -2,7 +2,7 @@ import { runProgram, type AddCommand } from '@bytelm/example-shared/cli';
 import { addChunksCommand, addEvaluateCommand, addGenerateCommand } from '@bytelm/example-shared/commands';
 import { addClaimsCommand } from './commands/claims.js';
 import { addConvertCommand } from './commands/convert.js';
-import { addInspectCommand } from './commands/inspect.js';
+import { addInspectBLTCommand } from './commands/inspect.js';
 import { addKnownAnswerCommand } from './commands/known-answer.js';
 import { addPatchCommand } from './commands/patch.js';
 import { addSynthCheckpointCommand } from './commands/synth-checkpoint.js';
@@ -17,7 +17,7 @@ const COMMANDS: readonly AddCommand[] = [
   addTrainBLTCommand,
   addPatchCommand,
   (p) => addEvaluateCommand(p, BLT),
-  addInspectCommand,
+  addInspectBLTCommand,
   addConvertCommand,
   addKnownAnswerCommand,
   addSynthCheckpointCommand,

@@ -1,4 +1,3 @@
-import type { TensorSource } from '@bytelm/core/io';
 import { compareTensors, type CheckpointReport } from '@bytelm/example-shared/model';
 import type { HNetSource } from './checkpoint.js';
 import type { HNetConfig } from './config.js';
@@ -47,6 +46,13 @@ export function inspectConfig({ name, config, ratioTargets }: HNetSource, positi
   };
 }
 
-/** Compares the names and shapes of a checkpoint with those the configuration asks for; a tied head is stored once or twice. */
-export const inspectCheckpoint = (source: TensorSource, config: HNetConfig): CheckpointReport =>
-  compareTensors(source, parameterShapes(config), (name) => config.tie_embeddings && name === 'lm_head.weight');
+/** Compares the names and shapes of the file with those the configuration asks for; a tied head is stored once or twice. Weights that are not here are not fetched. */
+export async function inspectCheckpoint({ config, weights }: HNetSource): Promise<CheckpointReport | undefined> {
+  if (!weights?.local) return undefined;
+  const file = await weights.open();
+  try {
+    return compareTensors(file, parameterShapes(config), (name) => config.tie_embeddings && name === 'lm_head.weight');
+  } finally {
+    await file.close();
+  }
+}

@@ -1,7 +1,7 @@
 import { runProgram } from '@bytelm/example-shared/cli';
 import { addChunksCommand, addEvaluateCommand, addGenerateCommand } from '@bytelm/example-shared/commands';
 import { addDemoCommand } from './commands/demo.js';
-import { addInspectCommand } from './commands/inspect.js';
+import { addInspectHNetCommand } from './commands/inspect.js';
 import { addTrainHNetCommand } from './commands/train.js';
 import { HNET } from './family.js';
 
@@ -10,6 +10,6 @@ export const runCli = (args: readonly string[]): Promise<number> =>
   runProgram(
     'hnet',
     'H-Net: a byte-level language model that learns where to cut its text',
-    [addDemoCommand, addTrainHNetCommand, (p) => addGenerateCommand(p, HNET), (p) => addChunksCommand(p, HNET), (p) => addEvaluateCommand(p, HNET), addInspectCommand],
+    [addDemoCommand, addTrainHNetCommand, (p) => addGenerateCommand(p, HNET), (p) => addChunksCommand(p, HNET), (p) => addEvaluateCommand(p, HNET), addInspectHNetCommand],
     args,
   );
