@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core';
-import { Rng, SequenceContext, type SequenceLM } from '@bytelm/core';
+import { Rng, type SequenceLM } from '@bytelm/core';
+import { disturb, PASSAGE } from '@bytelm/example-shared/testing';
 import { createHNet, type HNetConfig, type HNetOptions } from '../src/index.js';
 
 const shared = {
@@ -47,51 +47,11 @@ export const TINY: Record<string, { config: HNetConfig; ratioTargets: number[] }
 export function tinyModel(kind: string, seed = 1, options: HNetOptions = {}): SequenceLM {
   const { config, ratioTargets } = TINY[kind]!;
   const model = createHNet(config, { rng: new Rng(seed), ratioTargets, ...options });
-  const rng = new Rng(seed + 100);
-  for (const [name, v] of model.parameters()) {
-    const noise = /embeddings|lm_head/.test(name) ? 0.1 : /norm|A_log|dt_bias|mixer\.D/.test(name) ? 0.05 : /routing/.test(name) ? 0.15 : 0.08;
-    const moved = tf.tidy(() => tf.add(v, rng.normal(v.shape, noise)));
-    v.assign(moved);
-    moved.dispose();
-  }
+  disturb(model, new Rng(seed + 100), (name) => (/embeddings|lm_head/.test(name) ? 0.1 : /norm|A_log|dt_bias|mixer\.D/.test(name) ? 0.05 : /routing/.test(name) ? 0.15 : 0.08));
   return model;
 }
 
-export const TEXT =
-  'þIt was the best of times, it was the worst of times; 42 naïve foxes — and (a == b) { return 7; } 漢字 followed, twice over, in the spring of hope.';
-
-/** Ids of the start of TEXT, cut at byte lengths. */
+/** Ids of parts of a text, behind a BOS. */
 export function textIds(lengths: number[], from = 0): Int32Array[] {
-  const bytes = new TextEncoder().encode(TEXT.slice(1));
-  return lengths.map((n, i) => Int32Array.from({ length: n }, (_, t) => (t === 0 ? 254 : bytes[(from + 7 * i + t) % bytes.length]!)));
-}
-
-/** Rows of different lengths, right-padded to the longest (plus `extra`), with garbage as padding. */
-export function padded(rows: Int32Array[], extra = 0): { ids: Int32Array; ctx: SequenceContext; length: number } {
-  const length = Math.max(...rows.map((r) => r.length)) + extra;
-  const ids = new Int32Array(rows.length * length).fill(113);
-  rows.forEach((r, b) => ids.set(r, b * length));
-  return { ids, length, ctx: new SequenceContext(rows.length, length, { ids, lengths: rows.map((r) => r.length) }) };
-}
-
-/** Logits of each row alone, (n, V) on the host. */
-export async function logitsOfEach(model: SequenceLM, rows: Int32Array[]): Promise<Float32Array[]> {
-  const out: Float32Array[] = [];
-  for (const ids of rows) {
-    const ctx = new SequenceContext(1, ids.length, { ids });
-    const y = await model.logits(ids, ctx);
-    out.push(Float32Array.from(await y.data()));
-    y.dispose();
-    ctx.dispose();
-  }
-  return out;
-}
-
-export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let worst = 0;
-  for (let i = 0; i < Math.max(a.length, b.length); i++) {
-    const d = Math.abs(a[i]! - b[i]!);
-    worst = d > worst || Number.isNaN(d) ? d : worst;
-  }
-  return worst;
+  return lengths.map((n, i) => Int32Array.from({ length: n }, (_, t) => (t === 0 ? 254 : PASSAGE[(from + 7 * i + t) % PASSAGE.length]!)));
 }

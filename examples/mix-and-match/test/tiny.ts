@@ -1,7 +1,6 @@
-import * as tf from '@tensorflow/tfjs-core';
 import { BYTE_VOCABULARIES, Rng, SequenceContext, type HierarchicalLM } from '@bytelm/core';
-import type { TrainBatch } from '@bytelm/core/train';
 import { createEntropyModel, type EntropyModelConfig, type StackConfig } from '@bytelm/example-blt';
+import { disturb, logitsOf, PASSAGE } from '@bytelm/example-shared/testing';
 import { EntropyPatcher } from '@bytelm/patching';
 import { buildSwap, type Bases, type Built, type Material, type Swap } from '../src/index.js';
 
@@ -35,14 +34,12 @@ const BASES: Bases = {
   },
 };
 
-const TEXT = new TextEncoder().encode('It was the best of times, it was the worst of times; 42 naïve foxes — and (a == b) { return 7; } 漢字 followed, twice over, in the spring of hope.');
-
 /** Random weights cut text somewhere, too: an entropy model that is far from uniform, and a threshold in the widest gap among its larger entropies. */
 export async function tinyMaterial(): Promise<Material> {
   const model = createEntropyModel(entropyModel, { rng: new Rng(1) });
-  disturb(model, new Rng(2), 0.4);
+  disturb(model, new Rng(2), noise(0.4));
   const { offset, bos } = BYTE_VOCABULARIES.blt;
-  const ids = Int32Array.from([bos, ...Array.from(TEXT, (b) => b + offset)]);
+  const ids = Int32Array.from([bos, ...Array.from(PASSAGE, (b) => b + offset)]);
   const ctx = new SequenceContext(1, ids.length, { ids });
   const sorted = Float32Array.from(await new EntropyPatcher({ model, threshold: 1 }).entropies(ctx)).sort();
   ctx.dispose();
@@ -55,69 +52,23 @@ export async function tinyMaterial(): Promise<Material> {
 /** A swap whose weights are not at their initial values: routers cut at uneven places, and nothing that starts at zero stays there. */
 export function tinySwap(swap: Swap, material: Material): Built {
   const built = buildSwap(swap, BASES, material);
-  disturb(built.model, new Rng(4), 0.08);
+  disturb(built.model, new Rng(4), noise(0.08));
   return built;
 }
 
-function disturb(model: Pick<HierarchicalLM, 'parameters'>, rng: Rng, noise: number): void {
-  for (const [name, v] of model.parameters()) {
-    const scale = /norm|A_log|dt_bias|mixer\.D|gate/.test(name) ? 0.05 : /q_proj_layer|k_proj_layer/.test(name) ? 0.15 : noise;
-    const moved = tf.tidy(() => tf.add(v, rng.normal(v.shape, scale)));
-    v.assign(moved);
-    moved.dispose();
-  }
-}
+const noise = (most: number) => (name: string) => (/norm|A_log|dt_bias|mixer\.D|gate/.test(name) ? 0.05 : /q_proj_layer|k_proj_layer/.test(name) ? 0.15 : most);
 
 /** Rows of text from different places, as ids behind a BOS. */
 export function textRows({ vocabulary: { offset, bos } }: Built, lengths: readonly number[]): Int32Array[] {
-  return lengths.map((n, b) => Int32Array.from({ length: n }, (_, t) => (t ? offset + TEXT[(29 * b + t) % TEXT.length]! : bos)));
-}
-
-/** Rows side by side with garbage as padding. */
-export function padded(rows: readonly Int32Array[]): { ids: Int32Array; batch: number; length: number; lengths: Int32Array } {
-  const length = Math.max(...rows.map((r) => r.length));
-  const ids = new Int32Array(rows.length * length).fill(113);
-  rows.forEach((r, b) => ids.set(r, b * length));
-  return { ids, batch: rows.length, length, lengths: Int32Array.from(rows, (r) => r.length) };
+  return lengths.map((n, b) => Int32Array.from({ length: n }, (_, t) => (t ? offset + PASSAGE[(29 * b + t) % PASSAGE.length]! : bos)));
 }
 
 /** Logits (L·V) of a row alone, and where its outermost stage cut it. */
 export async function fullPass(model: HierarchicalLM, ids: Int32Array): Promise<{ logits: Float32Array; boundaries: Uint8Array }> {
   const ctx = new SequenceContext(1, ids.length, { ids });
   const plan = await model.plan(ctx);
-  const y = await model.logits(ids, ctx.with({ plan }));
-  const logits = Float32Array.from(await y.data());
+  const logits = await logitsOf(model, ids, ctx.with({ plan }));
   const boundaries = plan[0]!.boundaryMask.slice();
   plan.forEach((s) => s.dispose());
-  y.dispose();
-  ctx.dispose();
   return { logits, boundaries };
-}
-
-/** The loss of a batch without gradient, under the cuts the model makes now: gradients are derivatives at fixed cuts. */
-export async function lossAtTheseCuts(model: HierarchicalLM, { ids, batch, length, lengths }: TrainBatch): Promise<{ value(): Promise<number>; dispose(): void }> {
-  const L = length - 1;
-  const inputs = new Int32Array(batch * L);
-  const labels = new Int32Array(batch * L).fill(-100);
-  for (let b = 0; b < batch; b++)
-    for (let t = 0; t < L; t++) {
-      inputs[b * L + t] = ids[b * length + t]!;
-      if (t + 1 < lengths![b]!) labels[b * L + t] = ids[b * length + t + 1]!;
-    }
-  const ctx = new SequenceContext(batch, L, { ids: inputs, lengths: lengths!.map((n) => n - 1) });
-  const plan = await model.plan(ctx);
-  return {
-    async value() {
-      const total = tf.tidy(() => {
-        const { total, records } = model.loss(labels, ctx.with({ plan }));
-        for (const { context } of records) context.dispose();
-        return total;
-      });
-      return (await total.data().finally(() => total.dispose()))[0]!;
-    },
-    dispose() {
-      for (const s of plan) s.dispose();
-      ctx.dispose();
-    },
-  };
 }
