@@ -6,20 +6,11 @@ import { initBackend, Rng } from '@bytelm/core';
 import { saveSafetensors, stateDict } from '@bytelm/core/io';
 import { saveModel } from './checkpoint.js';
 import { createHNet } from './model.js';
-import { callCli, SMALL, temporaryFolder, TEXT, writeJson } from './testing/run.js';
+import { callCli, fails, SMALL, temporaryFolder, TEXT, writeJson } from './testing/run.js';
 
 const folder = temporaryFolder();
 const good = join(folder, 'good');
 const text = join(folder, 'text.txt');
-
-/** One clear message, no stack, exit code 1, and nothing on standard output. */
-async function fails(args: string[], ...parts: (RegExp | string)[]) {
-  const { code, stdout, stderr } = await callCli(...args);
-  expect(code, stderr).toBe(1);
-  for (const part of parts) expect(stderr).toMatch(part);
-  expect(stderr).not.toMatch(/\n\s+at /);
-  expect(stdout).toBe('');
-}
 
 beforeAll(async () => {
   await initBackend('wasm');

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readLines } from '@bytelm/example-shared/train';
-import { callCli, spawnCli, temporaryFolder, TEXT, writeConfigs } from '../testing/run.js';
+import { callCli, fails, ok, spawnCli, temporaryFolder, TEXT, writeConfigs } from '../testing/run.js';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);
@@ -13,20 +13,6 @@ const configs = writeConfigs(folder);
 const shared = (out: string, ...more: string[]) => [...(more.includes('--data') ? [] : ['--data', at('text.txt')]), '--batch', '2', '--length', '48', '--backend', 'wasm', '--eval-every', '3', '--eval-bytes', '96', '--save-every', '2', '--out', at(out), ...more];
 const entropy = (...more: string[]) => ['--entropy-model', at('entropy'), ...more];
 const train = (out: string, ...more: string[]) => ['train', '--config', configs.blt, ...shared(out, ...more)];
-
-async function ok(...args: string[]) {
-  const ran = await callCli(...args);
-  expect(ran.code, ran.stderr).toBe(0);
-  return ran;
-}
-
-async function fails(args: string[], ...parts: (RegExp | string)[]) {
-  const { code, stdout, stderr } = await callCli(...args);
-  expect(code, stderr).toBe(1);
-  for (const part of parts) expect(stderr).toMatch(part);
-  expect(stderr).not.toMatch(/\n\s+at /);
-  expect(stdout).toBe('');
-}
 
 beforeAll(async () => {
   writeFileSync(at('text.txt'), TEXT);

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { afterAll, vi } from 'vitest';
+import { afterAll, expect, vi } from 'vitest';
 
 /** Wherever the command runs, this repository's. */
 const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
@@ -31,12 +31,32 @@ export interface CliTester {
   spawnCli(args: readonly string[], options?: SpawnOptions): Promise<Ran>;
   /** The command line in this process: quick, for what fails early. */
   callCli(...args: string[]): Promise<Ran>;
+  /** `callCli` that must end well. */
+  ok(...args: string[]): Promise<Ran>;
+  /** `callCli` that must end with exit code 1, one clear message with these parts, no stack, and nothing on standard output. */
+  fails(args: readonly string[], ...parts: (RegExp | string)[]): Promise<void>;
 }
 
 /** @param example Folder name below `examples`.  @param run Its command line. */
 export function testCli(example: string, run: (args: readonly string[]) => Promise<number>): CliTester {
   const main = join(REPOSITORY, 'examples', example, 'src', 'main.ts');
-  return { spawnCli: (args, options = {}) => spawnMain(main, args, options), callCli: (...args) => callHere(run, args) };
+  const callCli: CliTester['callCli'] = (...args) => callHere(run, args);
+  return {
+    spawnCli: (args, options = {}) => spawnMain(main, args, options),
+    callCli,
+    async ok(...args) {
+      const ran = await callCli(...args);
+      expect(ran.code, ran.stderr).toBe(0);
+      return ran;
+    },
+    async fails(args, ...parts) {
+      const { code, stdout, stderr } = await callCli(...args);
+      expect(code, stderr).toBe(1);
+      for (const part of parts) expect(stderr).toMatch(part);
+      expect(stderr).not.toMatch(/\n\s+at /);
+      expect(stdout).toBe('');
+    },
+  };
 }
 
 function spawnMain(main: string, args: readonly string[], options: SpawnOptions): Promise<Ran> {
