@@ -194,7 +194,7 @@ class RowStream {
         }
       }
     }
-    return { ids: concatenated(parts), lengths };
+    return { ids: Int32Array.from(parts.flatMap((part) => [...part])), lengths };
   }
 
   private async document({ epoch, document: place }: Place): Promise<PatchRow> {
@@ -214,13 +214,3 @@ class RowStream {
 }
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
-
-function concatenated(parts: readonly Int32Array[]): Int32Array {
-  const out = new Int32Array(parts.reduce((n, p) => n + p.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
-}
