@@ -128,6 +128,6 @@ function readConfig(file: string): Record<string, unknown> {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
   } catch (e) {
-    throw new ConfigError(`[train] --config ${file}: it cannot be read as JSON (${(e as Error).message}). Hint: name a config.json.`, { cause: e });
+    throw new ConfigError(`[train] --config ${file}: it cannot be read as JSON (${(e as Error).message}). Hint: name a config.json.`);
   }
 }

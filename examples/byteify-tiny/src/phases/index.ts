@@ -1,0 +1,199 @@
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { mergeFolders, runByteify, runCompress, type ByteifyReport, type CompressReport } from '@bytelm/example-bolmo';
+import { bytesOf, type Recipe, type StudentTraining } from '../recipe.js';
+import type { Context, Phase } from './phase.js';
+import { scoreStudentFolder, scoreTeacherFolder, type StudentScores, type TeacherScores } from './score.js';
+import { makeSpellingText, scoreSpelling, type SpellingScores } from './spelling.js';
+import { otherRanges } from './texts.js';
+import { trainingOptions, trainSource } from './train-teacher.js';
+
+export interface TeacherResult {
+  scores: TeacherScores;
+  bytesSeen: number;
+}
+
+export interface StudentResult {
+  report: ByteifyReport;
+  /** On the test texts; of stage 1 when there was one. */
+  stage1: StudentScores | null;
+  stage2: StudentScores;
+}
+
+export interface CompressResult {
+  target: number;
+  report: CompressReport;
+  scores: StudentScores;
+}
+
+export interface MergeResult {
+  /** The layers' differences added, as published, */
+  scores: StudentScores;
+  /** and those of the embedding table as well. */
+  withEmbeddings: StudentScores;
+  changed: number;
+  untouched: number;
+}
+
+const range = ([start, end]: readonly [number, number | null]): string => `${start}:${end ?? ''}`;
+
+const teacher: Phase = {
+  name: 'teacher',
+  title: 'a teacher over BPE tokens',
+  needs: [],
+  async run(folder, { recipe }): Promise<TeacherResult | undefined> {
+    const { data, teacher: t } = recipe;
+    const isDone = await trainSource(folder, [
+      ...['--preset', t.preset, '--tokenizer', recipe.tokenizer, '--data', ...data.files, '--range', range(data.range), '--valid-range', range(data.validRange)],
+      ...['--warmup', String(t.warmup), '--decay', String(t.decay), ...trainingOptions(recipe, t)],
+    ]);
+    return isDone ? { scores: await scoreTeacherFolder(folder, recipe), bytesSeen: bytesOf(t) } : undefined;
+  },
+};
+
+/** What every training of a student has in common. */
+const common = ({ data, seed, backend, scoreBytes }: Recipe, out: string, { batch, patches }: StudentTraining) => ({
+  out,
+  data: data.files,
+  range: data.range,
+  validRange: data.validRange,
+  reportBytes: scoreBytes,
+  seed,
+  backend,
+  batch,
+  patches,
+  evalEvery: 50,
+  saveEvery: 50,
+  keep: 1,
+});
+
+const byteifySettings = (recipe: Recipe, folder: string, teacherFolder: string) => {
+  const { local, stage1, stage2 } = recipe;
+  return {
+    ...common(recipe, folder, stage2),
+    teacher: teacherFolder,
+    teacherBytes: bytesOf(recipe.teacher),
+    localEncoderLayers: local.encoderLayers,
+    localDecoderLayers: local.decoderLayers,
+    localHeads: local.heads,
+    localIntermediate: local.intermediate,
+    stage1Bytes: stage1.bytes,
+    stage2Bytes: stage2.bytes,
+    stage1Lr: stage1.lr,
+    stage2Lr: stage2.lr,
+    stage2GlobalLr: stage2.globalLr ?? null,
+  };
+};
+
+/** Go on where there is something to go on with. */
+const going = (folder: string) => ({ resume: ['byteify.json', 'compress.json'].some((f) => existsSync(join(folder, f))) });
+
+const student: Phase = {
+  name: 'student',
+  title: 'byteification, stage 1 and stage 2',
+  needs: ['teacher'],
+  async run(folder, { recipe, folderOf }): Promise<StudentResult | undefined> {
+    const report = await runByteify(byteifySettings(recipe, folder, folderOf('teacher')), going(folder));
+    if (!report) return undefined;
+    return { report, stage1: await scoreStudentFolder(join(folder, 'stage1'), recipe), stage2: await scoreStudentFolder(folder, recipe) };
+  },
+};
+
+const control: Phase = {
+  name: 'control',
+  title: 'control: the same student without stage 1, for as many FLOPs',
+  needs: ['teacher'],
+  async run(folder, { recipe, folderOf }): Promise<StudentResult | undefined> {
+    // The FLOPs of the stage that is left out go to the other one.
+    const report = await runByteify({ ...byteifySettings(recipe, folder, folderOf('teacher')), skipStage1: true }, going(folder));
+    return report && { report, stage1: null, stage2: await scoreStudentFolder(folder, recipe) };
+  },
+};
+
+/** More of stage 2. */
+const furtherSettings = (recipe: Recipe, model: string, out: string, training: StudentTraining) => ({
+  ...common(recipe, out, training),
+  model,
+  bytes: training.bytes,
+  lr: training.lr,
+  globalLr: training.globalLr ?? null,
+});
+
+/** Labels that are longer already are left as they are: stage 2 goes on as it was. */
+const NO_MERGES = { start: 1.01, target: 1.02 } as const;
+
+const compress = (index: number, factor: number): Phase => ({
+  name: `compress-${index + 1}`,
+  title: `compression to ${factor} times the bytes a patch`,
+  needs: ['student'],
+  async run(folder, { recipe, folderOf, resultOf }): Promise<CompressResult | undefined> {
+    const target = factor * resultOf<StudentResult>('student').stage2.test.bytesPerPatch.tokenizer;
+    const aim = factor > 1 ? { target } : NO_MERGES;
+    const report = await runCompress({ ...furtherSettings(recipe, folderOf('student'), folder, recipe.compress), ...aim }, going(folder));
+    return report && { target, report, scores: await scoreStudentFolder(folder, recipe) };
+  },
+});
+
+const tuned: Phase = {
+  name: 'tuned',
+  title: 'the teacher fine-tuned on another kind of text',
+  needs: ['teacher'],
+  async run(folder, { recipe, folderOf }): Promise<TeacherResult | undefined> {
+    const { tune, other } = recipe;
+    const isDone = await trainSource(folder, ['--init', folderOf('teacher'), '--data', other.file, '--range', range(otherRanges(recipe).train), ...trainingOptions(recipe, tune), '--eval-every', '0']);
+    return isDone ? { scores: await scoreTeacherFolder(folder, recipe), bytesSeen: bytesOf(tune) } : undefined;
+  },
+};
+
+const merged: Phase = {
+  name: 'merged',
+  title: 'what the fine-tuning changed, merged into the student',
+  needs: ['student', 'tuned'],
+  async run(folder, { recipe, folderOf }): Promise<MergeResult> {
+    const more = join(folder, 'with-embeddings');
+    // It takes seconds: what an earlier attempt left is not looked at.
+    for (const out of [folder, more]) rmSync(join(out, 'model.safetensors'), { force: true });
+    const models = { model: folderOf('student'), base: folderOf('teacher'), tuned: folderOf('tuned') };
+    const { changed, untouched } = await mergeFolders({ ...models, out: folder });
+    await mergeFolders({ ...models, out: more, embeddings: true });
+    return { scores: await scoreStudentFolder(folder, recipe), withEmbeddings: await scoreStudentFolder(more, recipe), changed: changed.length, untouched: untouched.length };
+  },
+};
+
+const spellingTeacher: Phase = {
+  name: 'spelling-teacher',
+  title: 'spelling: the teacher, on text with lines about spelling',
+  needs: ['teacher'],
+  async run(folder, context): Promise<SpellingScores | undefined> {
+    const { recipe, folderOf } = context;
+    const file = await makeSpellingText(folder, recipe);
+    const isDone = await trainSource(folder, ['--init', folderOf('teacher'), '--data', file, ...trainingOptions(recipe, recipe.spelling.teacher), '--eval-every', '0']);
+    return isDone ? scoreSpelling('teacher', folderOf('teacher'), folder, recipe) : undefined;
+  },
+};
+
+const spellingStudent: Phase = {
+  name: 'spelling-student',
+  title: 'spelling: the student, on the same text',
+  needs: ['student'],
+  async run(folder, { recipe, folderOf }): Promise<SpellingScores | undefined> {
+    const file = await makeSpellingText(folder, recipe);
+    const settings = furtherSettings(recipe, folderOf('student'), folder, recipe.spelling.student);
+    const report = await runCompress({ ...settings, data: [file], range: null, validRange: null, ...NO_MERGES }, going(folder));
+    return report ? scoreSpelling('student', folderOf('student'), folder, recipe) : undefined;
+  },
+};
+
+/** All phases, the most telling first. */
+export const phasesOf = ({ compress: { targets } }: Recipe): Phase[] => [
+  teacher,
+  student,
+  spellingTeacher,
+  spellingStudent,
+  tuned,
+  merged,
+  control,
+  ...targets.map((factor, i) => compress(i, factor)),
+];
+
+export type { Context };

@@ -1,0 +1,104 @@
+import { fileURLToPath } from 'node:url';
+import type { BackendChoice, ByteRange } from '@bytelm/example-shared/cli';
+import type { WordListTask } from '@bytelm/example-shared/spelling';
+
+/** A training over tokens: so many updates of so many rows. */
+export interface Training {
+  steps: number;
+  batch: number;
+  /** Bytes of a row. */
+  length: number;
+  lr: number;
+}
+
+/** A training of a byte model that knows its tokens. */
+export interface StudentTraining {
+  /** Of text, in all. */
+  bytes: number;
+  batch: number;
+  /** Tokens of a row. */
+  patches: number;
+  lr: number;
+  /** Of the layers that were the teacher's. */
+  globalLr?: number;
+}
+
+/** Everything that decides what a run computes; kept as `recipe.json`. */
+export interface Recipe {
+  name: string;
+  seed: number;
+  backend: BackendChoice;
+  /** The text, and the bytes of it to train on, to watch, and to report on. */
+  data: { files: string[]; range: ByteRange; validRange: ByteRange; testRange: ByteRange };
+  /** Another kind of text, to fine-tune the teacher on: the first `share` of it; reported on the rest. */
+  other: { file: string; share: number };
+  tokenizer: string;
+  /** Bytes that every model is reported on, of each text. */
+  scoreBytes: number;
+  teacher: Training & { preset: string; warmup: number; decay: number };
+  /** Layers around the teacher's. */
+  local: { encoderLayers: number; decoderLayers: number; heads: number; intermediate: number };
+  stage1: StudentTraining;
+  stage2: StudentTraining;
+  compress: StudentTraining & {
+    /** Bytes a patch, as multiples of the tokenizer's. */
+    targets: readonly number[];
+  };
+  tune: Training;
+  spelling: {
+    tasks: readonly WordListTask[];
+    /** Lines of training, among `textBytes` of the text. */
+    lines: number;
+    textBytes: number;
+    /** Items of each task to answer. */
+    rows: number;
+    teacher: Training;
+    student: StudentTraining;
+  };
+}
+
+/** What a run is told; the rest of a recipe is how long it trains. */
+export type RecipeData = Pick<Recipe, 'seed' | 'backend' | 'data' | 'other' | 'tokenizer'>;
+
+const at = (path: string) => fileURLToPath(new URL(`../../data/${path}`, import.meta.url));
+
+/** The sample texts of the repository. */
+export const SAMPLE = { text: at('prose.txt'), other: at('verse.txt'), tokenizer: at('prose-en-bpe-2048'), cute: at('cute') } as const;
+
+const rows = (steps: number, lr: number, batch: number, length: number): Training => ({ steps, batch, length, lr });
+/** Of the rates, the teacher's layers get half, as published. */
+const bytes = (megabytes: number, lr: number, batch: number, patches: number): StudentTraining => ({ bytes: Math.round(1e6 * megabytes), batch, patches, lr, globalLr: lr / 2 });
+
+/** About an hour on two idle cores. */
+const full = (given: RecipeData): Recipe => ({
+  name: 'full',
+  ...given,
+  scoreBytes: 65_536,
+  teacher: { ...rows(1280, 3e-3, 8, 1024), preset: 'tiny', warmup: 0.0781, decay: 0.2 },
+  local: { encoderLayers: 1, decoderLayers: 2, heads: 3, intermediate: 264 },
+  stage1: bytes(2.4, 3e-3, 8, 160),
+  stage2: bytes(1.8, 1.5e-3, 8, 160),
+  compress: { ...bytes(0.4, 1e-3, 8, 160), targets: [1, 1.5, 2] },
+  tune: rows(100, 1e-3, 4, 1024),
+  spelling: { tasks: ['spell', 'spell_inverse'], lines: 10_000, textBytes: 600_000, rows: 100, teacher: rows(122, 2e-3, 8, 1024), student: bytes(1, 2e-3, 8, 160) },
+});
+
+/** A few minutes: the same phases on far too little text. */
+const quick = (given: RecipeData): Recipe => ({
+  name: 'quick',
+  ...given,
+  scoreBytes: 8192,
+  teacher: { ...rows(200, 5e-3, 8, 512), preset: 'micro', warmup: 0.05, decay: 0.2 },
+  local: { encoderLayers: 1, decoderLayers: 1, heads: 2, intermediate: 64 },
+  stage1: bytes(0.16, 5e-3, 8, 80),
+  stage2: bytes(0.12, 2e-3, 8, 80),
+  compress: { ...bytes(0.04, 2e-3, 8, 80), targets: [1, 1.5, 2] },
+  tune: rows(40, 1e-3, 4, 256),
+  spelling: { tasks: ['spell', 'contains_char'], lines: 500, textBytes: 60_000, rows: 10, teacher: rows(30, 2e-3, 8, 256), student: bytes(0.06, 2e-3, 8, 80) },
+});
+
+/** Recipes by name. */
+export const RECIPES = { full, quick } as const satisfies Record<string, (given: RecipeData) => Recipe>;
+
+/** Bytes that a training sees. */
+export const bytesOf = ({ steps, batch, length }: Training): number => steps * batch * length;

@@ -1,0 +1,70 @@
+import type { Results } from './results.js';
+
+export interface Claim {
+  claim: string;
+  found: 'found' | 'not found' | 'not decided';
+  /** The numbers behind it. */
+  because: string;
+}
+
+/** Between two single runs, a smaller difference in bits per byte says nothing. */
+export const LEAST = 0.02;
+
+const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;
+const bits = (value: number): string => value.toFixed(4);
+const yes = (is: boolean): Claim['found'] => (is ? 'found' : 'not found');
+
+/** What the run says for or against each claim; those whose numbers are not there yet are left out. */
+export function claimsOf(results: Results): Claim[] {
+  return [...byteified(results), ...againstControl(results), ...compression(results), ...spelling(results), ...merging(results)];
+}
+
+function byteified({ teacher, student }: Results): Claim[] {
+  if (!teacher || !student) return [];
+  const base = teacher.scores.test;
+  const { accuracy } = student.stage2.test.boundaries;
+  const above = (joint: number) => joint / base - 1;
+  const [one, two] = [student.stage1 && above(student.stage1.test.trueBoundaries.joint), above(student.stage2.test.trueBoundaries.joint)];
+  const { stage1, stage2 } = student.report.budget;
+  const shares = [...(stage1 ? [stage1] : []), stage2].map((s) => s.bytes / teacher.bytesSeen);
+  const first = student.stage1?.test.boundaries.accuracy;
+  return [
+    { claim: 'the boundary predictor agrees with the tokenizer at 99 % of the bytes or more', found: yes(accuracy >= 0.99), because: `${first === undefined ? '' : `${percent(first, 2)} after stage 1, `}${percent(accuracy, 2)} after stage 2` },
+    ...(one === null ? [] : [{ claim: "after stage 1 the student is within 5 % of the teacher's bits per byte", found: yes(one <= 0.05), because: `${percent(one)} above ${bits(base)} (bytes and boundaries together, the event that the teacher's tokens are)` }]),
+    { claim: 'after stage 2 within 3 %', found: yes(two <= 0.03), because: `${percent(two)} above` },
+    { claim: "with at most a quarter of the teacher's bytes for each stage", found: yes(shares.every((s) => s <= 0.25)), because: shares.map((s) => percent(s)).join(' and ') },
+  ];
+}
+
+function againstControl({ student, control }: Results): Claim[] {
+  if (!student || !control) return [];
+  const difference = control.stage2.test.trueBoundaries.joint - student.stage2.test.trueBoundaries.joint;
+  const found = Math.abs(difference) < LEAST ? 'not decided' : yes(difference > 0);
+  return [{ claim: 'without stage 1, for as many FLOPs, the student is worse', found, because: `${difference < 0 ? '' : '+'}${bits(difference)} bits per byte${found === 'not decided' ? `; below ${LEAST} one seed says nothing` : ''}` }];
+}
+
+function compression({ recipe, compressed }: Results): Claim[] {
+  if (compressed.length < recipe.compress.targets.length) return [];
+  const folded = compressed.map((c) => c.scores.test.predicted.folded);
+  const patches = compressed.map((c) => c.scores.test.bytesPerPatch.predictor);
+  const rises = folded.every((b, i) => i === 0 || b >= folded[i - 1]!);
+  const longer = patches.every((p, i) => i === 0 || p > patches[i - 1]!);
+  const step = folded[1]! - folded[0]!;
+  return [
+    { claim: 'longer patches cost bits per byte, smoothly: more with each target, less than 0.1 at the second', found: yes(rises && longer && step < 0.1), because: compressed.map((c, i) => `${bits(folded[i]!)} at ${patches[i]!.toFixed(2)} bytes a patch (target ${c.target.toFixed(2)})`).join(', ') },
+  ];
+}
+
+function spelling({ spelling: { teacher, student } }: Results): Claim[] {
+  if (!teacher || !student) return [];
+  const [t, s] = [teacher.after.accuracy, student.after.accuracy];
+  return [{ claim: 'after the same lines about spelling, the byte student answers far more about words it has not seen than the BPE teacher', found: yes(s >= 2 * t && s - t >= 0.1), because: `${percent(s)} against ${percent(t)}; before: ${percent(student.before.accuracy)} and ${percent(teacher.before.accuracy)}` }];
+}
+
+function merging({ teacher, tuned, student, merged }: Results): Claim[] {
+  if (!teacher || !tuned || !student || !merged) return [];
+  const moved = teacher.scores.other - tuned.scores.other;
+  const own = student.stage2.other.predicted.folded - merged.scores.other.predicted.folded;
+  const found = moved < LEAST ? 'not decided' : yes(own >= 0.5 * moved);
+  return [{ claim: 'merging what fine-tuning changed in the teacher helps the student on that kind of text, at least half as much', found, because: `teacher ${bits(-moved)}, student ${bits(-own)} bits per byte on held-out text of that kind` }];
+}
