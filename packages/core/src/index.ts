@@ -19,6 +19,7 @@ export {
   type KernelCall,
   type KernelPolicy,
   type Op,
+  type OpGradients,
   type OpInputs,
   type OpSpec,
 } from './op/define-op.js';
@@ -50,6 +51,7 @@ export * from './hierarchy/index.js';
 export { Embedding } from './layers/embedding.js';
 export { LinearHead } from './layers/head.js';
 export { Linear, type LinearConfig } from './layers/linear.js';
+export { isLayered, type LayeredModel } from './layers/layered-model.js';
 export { ResidualStack, type ResidualStackState } from './layers/residual-stack.js';
 export { RMSNorm } from './layers/rms-norm.js';
 // bytes and generation

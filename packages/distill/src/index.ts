@@ -14,7 +14,19 @@ export { boundaryDivergence, boundaryLoss, boundaryScores, type BoundaryLossOpti
 export { encoderMatchLoss, patchEmbeddingLoss, type Distance, type EncoderMatchOptions, type PatchEmbeddingOptions } from './losses/encoder-loss.js';
 export { exactDistillLoss, type Divergence, type ExactDistillOptions } from './losses/exact-loss.js';
 export { PAPER_STAGE1, PUBLISHED_STAGE1, PUBLISHED_STAGE2, stageLosses, type StageLossConfig, type StageLossInputs } from './losses/stage-loss.js';
+// data
+export { tokenizeText, tokensInMemory, type TextSource, type TokenizeOptions, type TokenStore } from './data/token-store.js';
+export { TokenWindows, type TokenWindowsOptions } from './data/token-windows.js';
+export { TokenRows, batchOf, type TokenRowsOptions } from './data/token-rows.js';
+// stages
+export { sharedTeacher, teacherOf, type Teacher, type TeacherOutputs, type TeacherParts, type TeacherRequest, type TokenShape } from './stages/teacher.js';
+export { Stage, type ByteRowsBatch, type StageGroupOptions, type StageOptions } from './stages/stage.js';
+export { Stage1, type Stage1Options } from './stages/stage1.js';
+export { Stage2, type Stage2Options } from './stages/stage2.js';
+export { BOLMO_INIT, byteifyInit, type ByteifyInitOptions, type ByteifyInitReport, type ByteifyNames } from './stages/byteify-init.js';
+export { evaluateByteified, type ByteifiedReport, type EvaluateByteifiedOptions, type NatsScore } from './evaluation/evaluate-byteified.js';
 // higher compression
+export { CompressedRows, scoreMerges, type CompressedRowsOptions, type MergeOrder } from './data/compressed-rows.js';
 export { applyMerges, mergesByFrequency, mergesByScore, type MergedPatches, type MergeList, type MergeOptions } from './merging/merge-list.js';
 export { compressionTarget, mergeRows } from './merging/merge-rows.js';
 // weights

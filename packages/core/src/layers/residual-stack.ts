@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { AddedPair, ResidualBlock, ResidualPair } from '../contracts/residual-block.js';
-import type { SequenceModel } from '../contracts/index.js';
 import type { SequenceContext } from '../contracts/sequence-context.js';
 import { ConfigError } from '../errors.js';
 import { Module } from '../module/module.js';
-import { addRmsNorm } from '../ops/norm.js';
+import { addRmsNorm, rmsNorm } from '../ops/norm.js';
+import { checkDepths, type LayeredModel } from './layered-model.js';
 
 export interface ResidualStackState {
   layers: unknown[];
@@ -30,7 +30,7 @@ export interface ResidualStackOptions {
  *
  * Keys: `layers.{i}.…`, `rmsnorm.weight` (or the names given). Without the norm: y = residual + hidden.
  */
-export class ResidualStack extends Module implements SequenceModel<ResidualStackState> {
+export class ResidualStack extends Module implements LayeredModel<ResidualStackState> {
   readonly dModel: number;
   readonly blocks: readonly ResidualBlock[];
   readonly normWeight: tf.Variable | undefined;
@@ -66,6 +66,27 @@ export class ResidualStack extends Module implements SequenceModel<ResidualStack
       for (const block of this.blocks) pair = block.forward(pair, ctx);
       return this.norm(pair as AddedPair);
     });
+  }
+
+  get numBlocks(): number {
+    return this.blocks.length;
+  }
+
+  streams(x: tf.Tensor3D, ctx: SequenceContext, depths: readonly number[]): tf.Tensor3D[] {
+    checkDepths(depths, this.numBlocks);
+    return tf.tidy(() => {
+      const at = new Map<number, tf.Tensor3D>([[0, x]]);
+      let pair: ResidualPair = { hidden: x };
+      for (let n = 1; n <= Math.max(...depths); n++) {
+        pair = this.blocks[n - 1]!.forward(pair, ctx);
+        if (depths.includes(n)) at.set(n, tf.add(pair.hidden, pair.residual!));
+      }
+      return depths.map((n) => tf.clone(at.get(n)!));
+    });
+  }
+
+  fromStream(stream: tf.Tensor3D): tf.Tensor3D {
+    return this.normWeight ? rmsNorm(stream, this.normWeight, { eps: this.eps }) : tf.clone(stream);
   }
 
   initState(batchSize: number): ResidualStackState {

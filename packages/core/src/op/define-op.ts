@@ -36,10 +36,13 @@ export interface OpSpec<N extends string, A extends object> {
   saveOutputs?: readonly boolean[];
   /**
    * Gradients by input name, from the gradients of all outputs (an unused output arrives as zeros). Runs eagerly in one `tf.tidy`.
-   * Inputs without an entry are not differentiable.
+   * Inputs without an entry are not differentiable. An entry may be a function, called only where that gradient is wanted (that of a frozen
+   * weight is not): it must not use tensors that `gradient` made, they are gone by then.
    */
-  gradient?: (call: GradientCall<N, A>) => OpInputs<N>;
+  gradient?: (call: GradientCall<N, A>) => OpGradients<N>;
 }
+
+export type OpGradients<N extends string> = { [K in N]?: tf.Tensor | (() => tf.Tensor) | undefined };
 
 export interface GradientCall<N extends string, A> {
   dys: tf.Tensor[];
@@ -158,11 +161,11 @@ function register<N extends string, A extends object>(kernelName: string, spec: 
       const inputs = unpack(saved.slice(0, names.length), names) as OpInputs<N>;
       let next = names.length;
       const outputs = saveOutputs.map((keep) => (keep ? saved[next++] : undefined));
-      const grads = tf.tidy(() => gradient({ dys: Array.isArray(dy) ? dy : [dy], inputs, outputs, attrs: own }));
+      const grads = tf.tidy(() => gradient({ dys: Array.isArray(dy) ? dy : [dy], inputs, outputs, attrs: own }) as tf.TensorContainer) as OpGradients<N>;
       return names.map((n) => () => {
         const g = grads[n];
         if (!g) throw new Error(`[${spec.name}] input \`${n}\` is not differentiable`);
-        return g;
+        return typeof g === 'function' ? g() : g;
       });
     }) as never,
   });

@@ -23,6 +23,8 @@ export interface ByteRowsOptions {
   student?: StudentVocabulary;
   /** Ids a row holds at most; whole patches are left out beyond it. Default: what the longest row needs. */
   maxBytes?: number;
+  /** Round the ids of a row up to a multiple of this where `maxBytes` is not given: few sizes for WebGPU. Default 1. */
+  padBytesTo?: number | undefined;
   /** Patches of a row; default: tokens of the longest row. Shorter rows have empty patches at the end. */
   maxPatches?: number;
   /**
@@ -75,7 +77,8 @@ export function byteRows(tokenRows: readonly ArrayLike<number>[], options: ByteR
   const patches = options.maxPatches ?? Math.max(...rows.map((r) => r.length));
   if (!(patches >= 1)) throw new DataError('[byteRows] rows without tokens.');
   const filled = rows.map((row) => fillRow(row.slice(0, patches - 1), vocabulary, student, options.maxBytes ?? Infinity));
-  const length = options.maxBytes ?? Math.max(...filled.map((r) => r.ids.length));
+  const { padBytesTo = 1 } = options;
+  const length = options.maxBytes ?? Math.ceil(Math.max(...filled.map((r) => r.ids.length)) / padBytesTo) * padBytesTo;
   const B = rows.length;
   const out: ByteRows = {
     batch: B,

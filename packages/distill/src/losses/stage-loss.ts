@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { ConfigError, crossEntropy } from '@bytelm/core';
+import { ConfigError, crossEntropy, segmentPool } from '@bytelm/core';
 import { fusedLabels, patchesAtBoundaries, type ByteRows } from '../alignment/byte-rows.js';
 import { patchLogLikelihoods } from '../likelihood/patch-likelihood.js';
 import { boundaryLoss } from './boundary-loss.js';
@@ -19,6 +19,8 @@ export interface StageLossConfig {
   /**
    * What a part is divided by. `plain`: what it counts. `published`: cross-entropy is divided by the share of valid bytes once more, the mean
    * over all patch slots by the same share, and the encoder's sum by the patches that the teacher predicts; to repeat published runs and numbers.
+   * `plain` compares only what is the same event for both sides: the last patch of a row is left out of the distillation (whether it ends is
+   * not known), and a token whose boundary before a document end was left out counts together with that end.
    */
   normalization: 'plain' | 'published';
 }
@@ -42,12 +44,14 @@ export const PUBLISHED_STAGE2: Readonly<StageLossConfig> = { ...PUBLISHED_STAGE1
 
 export interface StageLossInputs {
   rows: ByteRows;
-  /** (B, n, 2V) of the student. */
-  logits: tf.Tensor3D;
+  /** (B, n, 2V) of the student; for `distill` and `crossEntropy`. */
+  logits?: tf.Tensor3D;
   /** (B, n) of its boundary predictor. */
   boundaryLogProb?: tf.Tensor2D;
   /** (B*n) the boundaries that the forward pass used; default the labels'. They decide which labels are fused. */
   boundaryMask?: ArrayLike<number>;
+  /** (B*n) what each position predicts, in the ids of the logits. Default `fusedLabels`; for a student without boundaries in its output `rows.labels`. */
+  labels?: Int32Array | undefined;
   /** (B, P) the teacher's likelihood of each patch, `tokenLogLikelihoods`. */
   teacherLogProb?: tf.Tensor2D;
   /** (B, P) log-probabilities that white space follows each patch, of teacher and student. */
@@ -65,13 +69,14 @@ export function stageLosses(inputs: StageLossInputs, config: StageLossConfig): R
   const { rows } = inputs;
   const { weights } = config;
   const B = rows.batch;
-  const labels = tf.tensor2d(fusedLabels(rows, inputs.boundaryMask), [B, rows.length], 'int32');
+  const labels = tf.tensor2d(inputs.labels ?? fusedLabels(rows, inputs.boundaryMask), [B, rows.length], 'int32');
   const valid = rows.labels.reduce((n, y) => n + (y >= 0 ? 1 : 0), 0);
   const isPublished = config.normalization === 'published';
   const weighted = (loss: tf.Tensor, weight: number) => tf.mul(loss, weight) as tf.Scalar;
   const parts: Record<string, tf.Scalar> = {};
   if (weights.crossEntropy) {
-    const mean = crossEntropy(tf.reshape(inputs.logits, [-1, inputs.logits.shape[2]]), tf.reshape(labels, [-1]));
+    const logits = needed(inputs.logits, 'logits');
+    const mean = crossEntropy(tf.reshape(logits, [-1, logits.shape[2]]), tf.reshape(labels, [-1]));
     parts.crossEntropy = weighted(mean, isPublished ? (weights.crossEntropy * B * rows.length) / valid : weights.crossEntropy);
   }
   if (weights.boundary) parts.boundary = weighted(boundaryPart(rows, needed(inputs.boundaryLogProb, 'boundaryLogProb'), config.lookahead, valid, isPublished), weights.boundary);
@@ -94,20 +99,53 @@ function boundaryPart(rows: ByteRows, logProb: tf.Tensor2D, lookahead: number, v
   return tf.div(boundaryLoss(logProb, { ...options, reduction: 'sum' }), valid);
 }
 
-function distillPart({ rows, logits, teacherLogProb, space }: StageLossInputs, { divergence, temperature, debias }: StageLossConfig, labels: tf.Tensor, valid: number, isPublished: boolean): tf.Tensor {
+function distillPart({ rows, logits: given, teacherLogProb, space }: StageLossInputs, { divergence, temperature, debias }: StageLossConfig, labels: tf.Tensor, valid: number, isPublished: boolean): tf.Tensor {
   const { batch, length, patches } = rows;
-  let student: tf.Tensor = patchLogLikelihoods(logits, { labels, patchIds: tf.tensor2d(rows.patchIds, [batch, length], 'int32'), patches });
-  let teacher: tf.Tensor = needed(teacherLogProb, 'teacherLogProb');
+  const logits = needed(given, 'logits');
+  const said = needed(teacherLogProb, 'teacherLogProb');
+  const emits = logits.shape[2] >= 2 * rows.student.numIds;
+  const events = !isPublished && !debias && emits ? eventsOf(rows) : { ofBytes: rows.patchIds, mask: predictedPatches(rows) };
+  let student: tf.Tensor = patchLogLikelihoods(logits, { labels, patchIds: tf.tensor2d(events.ofBytes, [batch, length], 'int32'), patches });
+  let teacher: tf.Tensor = events.ofTokens ? tf.squeeze(segmentPool(tf.expandDims(said, -1), tf.tensor2d(events.ofTokens, [batch, patches], 'int32'), patches, 'sum'), [2]) : said;
   if (debias) {
     const follow = needed(space, 'space');
     student = tf.add(student, follow.student);
     teacher = tf.add(teacher, follow.teacher);
   }
-  const mask = tf.tensor2d(predictedPatches(rows), [batch, patches]);
-  const options = { teacher, divergence, temperature, mask };
+  const options = { teacher, divergence, temperature, mask: tf.tensor2d(events.mask, [batch, patches]) };
   if (!isPublished) return exactDistillLoss(student, options);
   // The mean over all B (P − 1) slots, divided by the share of valid bytes.
   return tf.mul(exactDistillLoss(student, { ...options, reduction: 'sum' }), (batch * length) / (batch * (patches - 1) * valid));
+}
+
+interface DistillEvents {
+  /** (B*n) and (B*P) the event that a byte or token is part of. */
+  ofBytes: Int32Array;
+  ofTokens?: Int32Array;
+  /** (B*P) 1 for events that are compared. */
+  mask: Float32Array;
+}
+
+/**
+ * What student and teacher can be compared in exactly: tokens from one labelled boundary to the next. Where a boundary was left out (before a
+ * document end), the student has one event for two tokens. The last one of a row is none: nobody knows whether a patch ends there.
+ */
+function eventsOf({ batch, length, patches, patchIds, patchMask, boundaryLabels, lengths }: ByteRows): DistillEvents {
+  const ofBytes = new Int32Array(batch * length).fill(patches);
+  const ofTokens = new Int32Array(batch * patches).fill(-1);
+  const mask = new Float32Array(batch * patches);
+  for (let b = 0; b < batch; b++) {
+    let event = 0;
+    for (let t = 0; t < lengths[b]!; t++) {
+      const i = b * length + t;
+      ofBytes[i] = event;
+      const token = b * patches + patchIds[i]!;
+      if (patchMask[token]) ofTokens[token] = event;
+      if (boundaryLabels[i]) event++;
+    }
+    mask.fill(1, b * patches + 1, b * patches + Math.max(1, event - 1));
+  }
+  return { ofBytes, ofTokens, mask };
 }
 
 /** (B*P) 1 for patches that exist and are predicted: all but the begin symbol's. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { ConfigError, Linear, Module, ResidualStack, type ResidualStackState, type Rng, type SequenceContext, type SequenceModel } from '@bytelm/core';
+import { ConfigError, Linear, Module, ResidualStack, type LayeredModel, type ResidualStackState, type Rng, type SequenceContext } from '@bytelm/core';
 import type { RotaryScaling } from '../rotary-scaling.js';
 import { depthInit, type InitStdFactor } from './initialization.js';
 import { TransformerBlock, type TransformerBlockConfig } from './transformer-block.js';
@@ -28,7 +28,7 @@ export interface LatentTransformerConfig extends Omit<TransformerBlockConfig, 'w
  *
  * Keys: `layers.{i}.…` of `TransformerBlock`, `rmsnorm.weight` (or the name given), `token_embedding_projection.weight` (dModel, dInput).
  */
-export class LatentTransformer extends Module implements SequenceModel<ResidualStackState> {
+export class LatentTransformer extends Module implements LayeredModel<ResidualStackState> {
   readonly config: Readonly<LatentTransformerConfig>;
   /** Width of the input. */
   readonly dModel: number;
@@ -72,6 +72,18 @@ export class LatentTransformer extends Module implements SequenceModel<ResidualS
 
   forward(x: tf.Tensor3D, ctx: SequenceContext): tf.Tensor3D {
     return tf.tidy(() => this.stack.forward(this.inputProjection?.forward(x) ?? x, ctx));
+  }
+
+  get numBlocks(): number {
+    return this.stack.numBlocks;
+  }
+
+  streams(x: tf.Tensor3D, ctx: SequenceContext, depths: readonly number[]): tf.Tensor3D[] {
+    return tf.tidy(() => this.stack.streams(this.inputProjection?.forward(x) ?? x, ctx, depths));
+  }
+
+  fromStream(stream: tf.Tensor3D): tf.Tensor3D {
+    return this.stack.fromStream(stream);
   }
 
   initState(batchSize: number): ResidualStackState {

@@ -136,6 +136,26 @@ describe.each(backendsForTest())('transformer on %s', (backend) => {
     });
   });
 
+  it('shows its stream between the blocks, and runs none behind the deepest', async () => {
+    const model = create({ dModel: 16, dInput: 12, numLayers: 3, numHeads: 2, dIntermediate: 20 });
+    const x = input(2, 6, 12);
+    const ctx = new SequenceContext(2, 6);
+    const [first, second, last] = model.streams(x, ctx, [0, 2, 3]);
+    await expectClose(first!, model.inputProjection!.forward(x), { atol: 1e-6 });
+    await expectClose(model.fromStream(last!), model.forward(x, ctx), { atol: 1e-5 });
+    const ran: number[] = [];
+    model.blocks.forEach((block, i) => {
+      const forward = block.forward.bind(block);
+      block.forward = (...args) => (ran.push(i), forward(...args));
+    });
+    await expectClose(model.streams(x, ctx, [2])[0]!, second!, { atol: 1e-6 });
+    expect(ran).toEqual([0, 1]);
+    expect(() => model.streams(x, ctx, [4])).toThrow('[streams] depths: expected whole numbers from 0 to 3, one at least, got 4.');
+    await expectNoLeak(() => tf.dispose([...model.streams(x, ctx, [1, 1]), model.fromStream(last!)]));
+    ctx.dispose();
+    model.dispose();
+  });
+
   it('the fused step equals the composed one, for few rows and many', async () => {
     for (const config of Object.values(CONFIGS)) {
       const model = create(config);

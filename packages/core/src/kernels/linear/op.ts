@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { defineOp, type GradientCall, type OpInputs } from '../../op/define-op.js';
+import { defineOp, type GradientCall, type OpGradients, type OpInputs } from '../../op/define-op.js';
 import { flatRows, hostOutput, naiveForm, sizeOf, type Loops } from '../host.js';
 import { matMulOp } from '../mat-mul/op.js';
 import { wasmLinear } from '../mat-mul/wasm.js';
@@ -36,9 +36,12 @@ export const linearOp = defineOp<LinearInput, object>({
   gradient,
 });
 
-function gradient({ dys: [dy], inputs: { x, weight, bias } }: GradientCall<LinearInput, object>): OpInputs<LinearInput> {
-  const d = flatRows(dy);
-  const [dx] = matMulOp({ a: d, b: weight! }, { transposeA: false, transposeB: false });
-  const [dw] = matMulOp({ a: d, b: flatRows(x!) }, { transposeA: true, transposeB: false });
-  return { x: tf.reshape(dx, x!.shape), weight: dw, bias: bias && sumRowsOp({ x: d }, {})[0] };
+/** Each product is made only where it is wanted: of frozen weights, and of inputs that lead to no parameter, it is not. */
+function gradient({ dys, inputs: { x, weight, bias } }: GradientCall<LinearInput, object>): OpGradients<LinearInput> {
+  const rows = () => flatRows(dys[0]!);
+  return {
+    x: () => tf.reshape(matMulOp({ a: rows(), b: weight! }, { transposeA: false, transposeB: false })[0]!, x!.shape),
+    weight: () => matMulOp({ a: rows(), b: flatRows(x!) }, { transposeA: true, transposeB: false })[0]!,
+    bias: bias && (() => sumRowsOp({ x: rows() }, {})[0]!),
+  };
 }
