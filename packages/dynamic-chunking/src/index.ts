@@ -1,6 +1,8 @@
 // ops
 export { boundaryProbability } from './ops/boundary-probability.js';
+export { compactBoundaries, type CompactBoundaries } from './ops/compact-boundaries.js';
 export { confidenceGate } from './ops/confidence-gate.js';
+export { emaGather } from './ops/ema-gather.js';
 export { EMA_CLAMP, emaScan, type EmaScanOptions } from './ops/ema-scan.js';
 export { ratioLoss, ratioLosses } from './ops/ratio-loss.js';
 // modules

@@ -15,6 +15,7 @@ import {
   type Upsampler,
 } from '@bytelm/core';
 import { confidenceGate } from '../ops/confidence-gate.js';
+import { emaGather } from '../ops/ema-gather.js';
 import { EMA_CLAMP, emaScan } from '../ops/ema-scan.js';
 import { firedIndex } from './chunk-layer.js';
 
@@ -69,9 +70,8 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
       const residual = this.residualProj.forward(encoded);
       if (!boundaryProb) return tf.add(gatherRows(main, seg.visibleChunk()), residual);
       const inner = ctx.documentIds && seg.innerContext(ctx);
-      const z = emaScan(main, probAtBoundaries(boundaryProb, seg), { documentIds: inner?.documentIdsTensor() });
+      const u = emaGather(main, probAtBoundaries(boundaryProb, seg), seg.visibleChunk(), { documentIds: inner?.documentIdsTensor() });
       inner?.dispose();
-      const u = gatherRows(z, seg.visibleChunk());
       return tf.add(this.straightThrough ? confidenceGate(u, boundaryProb, seg.boundaryMaskTensor()) : u, residual);
     });
   }
