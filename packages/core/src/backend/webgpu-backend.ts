@@ -5,7 +5,7 @@ export interface WebGpuBackend {
   readonly device: GPUDevice;
   readonly queue: GPUQueue;
   tensorMap: { get(id: object): { resource?: GPUBuffer | null; values?: unknown } };
-  bufferManager: { acquireBuffer(bytes: number, usage: number): GPUBuffer };
+  bufferManager: { acquireBuffer(bytes: number, usage: number): GPUBuffer; releaseBuffer(buffer: GPUBuffer): void };
   makeTensorInfo(shape: number[], dtype: DataType): TensorInfo;
   uploadToGPU(id: object): void;
   ensureCommandEncoderReady(): void;
@@ -20,6 +20,7 @@ export interface WebGpuPrivates {
   dispatchCountInPass: number;
   commandQueueOwnedIds: WeakSet<object>;
   uniformPendingDisposal: GPUBuffer[];
+  tensorDataPendingDisposal: object[];
 }
 
 export const asWebGpu = (backend: KernelBackend): WebGpuBackend => backend as unknown as WebGpuBackend;
@@ -30,6 +31,7 @@ export function privatesOf(backend: WebGpuBackend): WebGpuPrivates | null {
   const known =
     own.commandQueueOwnedIds instanceof WeakSet &&
     Array.isArray(own.uniformPendingDisposal) &&
+    Array.isArray(own.tensorDataPendingDisposal) &&
     typeof own.dispatchCountInPass === 'number' &&
     'commandEncoder' in own &&
     'computePassEncoder' in own;

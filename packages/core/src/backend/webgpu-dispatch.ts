@@ -12,8 +12,9 @@ export interface WebGpuDispatch {
   /**
    * WGSL with entry point `main`. Group 0 holds `inputs` as `var<storage, read>` from binding 0, then `outputs` as
    * `var<storage, read_write>`, then `uniforms` as `var<uniform>`. float32 is `f32`; int32 and bool are `i32`.
+   * A function makes the text only when the pipeline has to be compiled.
    */
-  code: string;
+  code: string | (() => string);
   /** Values of the shader's `override` constants. */
   constants?: Record<string, number>;
   inputs: readonly TensorInfo[];
@@ -40,11 +41,29 @@ export function dispatchWebGpu(kernelBackend: KernelBackend, call: WebGpuDispatc
   const shape = { inputs: call.inputs.length, outputs: outputs.length, uniforms: Boolean(call.uniforms) };
   const pipeline = computePipeline(backend.device, call.key, call.code, call.constants, shape);
   const entries = tensors.map((t, binding) => ({ binding, resource: { buffer: bufferOf(backend, t) } }));
+  for (const observe of observers) observe(call, { pipeline, entries, tensors });
   const run = privatesOf(backend) ? inBatch : onItsOwn;
   run(backend, call, pipeline, entries, tensors);
   // A copy on the host from an earlier read would hide what was just written.
   for (const o of outputs) backend.tensorMap.get(o.dataId).values = null;
   return outputs;
+}
+
+/** What an observer sees of a dispatch beside the call itself. */
+export interface ObservedDispatch {
+  pipeline: Pipeline;
+  /** Inputs and outputs by binding; the uniforms follow. */
+  entries: readonly GPUBindGroupEntry[];
+  tensors: readonly TensorInfo[];
+}
+
+type Observer = (call: WebGpuDispatch, dispatch: ObservedDispatch) => void;
+const observers = new Set<Observer>();
+
+/** Calls `observe` at every dispatch until the returned function is called: for recorders and tests. */
+export function observeDispatches(observe: Observer): () => void {
+  observers.add(observe);
+  return () => void observers.delete(observe);
 }
 
 /** Workgroups in x and y for `count` of them in a row; the kernel's number is `w.x + w.y * num_workgroups.x`, to be checked against `count`. */
@@ -74,7 +93,7 @@ function withoutValues(backend: WebGpuBackend, t: TensorInfo): TensorInfo {
   return t;
 }
 
-function bytesOf(uniforms: NonNullable<WebGpuDispatch['uniforms']>): Uint8Array<ArrayBuffer> {
+export function bytesOf(uniforms: NonNullable<WebGpuDispatch['uniforms']>): Uint8Array<ArrayBuffer> {
   return uniforms instanceof ArrayBuffer ? new Uint8Array(uniforms) : new Uint8Array(uniforms.buffer as ArrayBuffer, uniforms.byteOffset, uniforms.byteLength);
 }
 

@@ -10,7 +10,8 @@ export function watchDevice(device: GPUDevice): void {
   });
 }
 
-function report(message: string): void {
+/** Keeps and prints an error. */
+export function report(message: string): void {
   if (errors.length < KEPT) errors.push(message);
   console.error(`[webgpu] ${message}`);
 }

@@ -1,3 +1,5 @@
+import { report } from './webgpu-errors.js';
+
 /** Bindings of a kernel in order: read-only tensors, written tensors, and the uniforms last if there are any. */
 export interface PipelineShape {
   inputs: number;
@@ -19,7 +21,7 @@ const caches = new WeakMap<GPUDevice, Map<string, Pipeline>>();
 export function computePipeline(
   device: GPUDevice,
   key: string,
-  code: string,
+  code: string | (() => string),
   constants: Record<string, number> | undefined,
   { inputs, outputs, uniforms }: PipelineShape,
 ): Pipeline {
@@ -28,6 +30,8 @@ export function computePipeline(
   const id = `${key}|${inputs},${outputs},${uniforms}|${constants ? JSON.stringify(constants) : ''}`;
   let made = cache.get(id);
   if (!made) {
+    const text = typeof code === 'string' ? code : code();
+    device.pushErrorScope('validation');
     const types: GPUBufferBindingType[] = [
       ...Array<GPUBufferBindingType>(inputs).fill('read-only-storage'),
       ...Array<GPUBufferBindingType>(outputs).fill('storage'),
@@ -40,9 +44,15 @@ export function computePipeline(
     const pipeline = device.createComputePipeline({
       label: key,
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module: device.createShaderModule({ code, label: key }), entryPoint: 'main', ...(constants ? { constants } : {}) },
+      compute: { module: device.createShaderModule({ code: text, label: key }), entryPoint: 'main', ...(constants ? { constants } : {}) },
+    });
+    void device.popErrorScope().then((error) => {
+      if (error) report(`kernel \`${key}\`: ${error.message}\n${numbered(text)}`);
     });
     cache.set(id, (made = { pipeline, layout }));
   }
   return made;
 }
+
+/** The text with the line numbers that compilers speak of. */
+const numbered = (text: string) => text.split('\n').map((line, i) => `${String(i + 1).padStart(4)} ${line}`).join('\n');

@@ -4,3 +4,4 @@ export { checkGradients, expectClose, expectNoLeak, maxError } from './expect.js
 export { fixtureRoot, loadCase, readGolden, toTensor, type HostTensor } from './fixtures.js';
 export { fillParameters, positionAt, uniform } from './modules.js';
 export { expectNativeAgrees, hasNativeOps, integerTensor, randomTensors } from './native-ops.js';
+export { expectKernel, traceWebGpu, wgslOf, type WebGpuTrace } from './webgpu.js';

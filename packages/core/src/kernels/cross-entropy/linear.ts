@@ -7,6 +7,7 @@ import { crossEntropyOp } from './op.js';
 import { checkHostLabels, rowScale, rowWeights, type CrossEntropyAttrs } from './labels.js';
 import { logitGradient, reduceLosses, rowLosses } from './portable.js';
 import { wasmLinearCrossEntropy, wasmLinearCrossEntropyGrad } from './wasm.js';
+import { webGpuLinearCrossEntropy, webGpuLinearCrossEntropyGrad } from './webgpu-linear.js';
 
 type LinearCrossEntropyInput = 'hidden' | 'weight' | 'labels';
 
@@ -59,7 +60,7 @@ export const linearCrossEntropyOp = defineOp<LinearCrossEntropyInput, CrossEntro
   },
   naive: ({ hidden, weight, labels }, attrs) =>
     crossEntropyOp.spec.naive!({ logits: linearOp.spec.naive!({ x: hidden, weight }, {})[0], labels }, attrs),
-  kernels: { cpu: checkOnCpu, wasm: wasmLinearCrossEntropy },
+  kernels: { cpu: checkOnCpu, wasm: wasmLinearCrossEntropy, webgpu: webGpuLinearCrossEntropy },
   gradient: ({ dys: [dloss], inputs, attrs }) => {
     const [dh, dw] = linearCrossEntropyGradOp({ ...inputs, dloss }, attrs);
     return { hidden: dh, weight: dw };
@@ -82,5 +83,5 @@ export const linearCrossEntropyGradOp = defineOp<LinearCrossEntropyInput | 'dlos
     });
     return [tf.concat(parts.map(([dh]) => dh), 0), tf.addN(parts.map(([, dw]) => dw))];
   },
-  kernels: { wasm: wasmLinearCrossEntropyGrad },
+  kernels: { wasm: wasmLinearCrossEntropyGrad, webgpu: webGpuLinearCrossEntropyGrad },
 });

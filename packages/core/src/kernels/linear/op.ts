@@ -3,6 +3,7 @@ import { defineOp, type GradientCall, type OpGradients, type OpInputs } from '..
 import { flatRows, hostOutput, naiveForm, sizeOf, type Loops } from '../host.js';
 import { matMulOp } from '../mat-mul/op.js';
 import { wasmLinear } from '../mat-mul/wasm.js';
+import { webGpuLinear } from '../mat-mul/webgpu.js';
 import { sumRowsOp } from '../rows/sum-rows.js';
 
 export type LinearInput = 'x' | 'weight' | 'bias';
@@ -32,7 +33,7 @@ export const linearOp = defineOp<LinearInput, object>({
   inputs: ['x', 'weight', 'bias'],
   portable,
   naive: naiveForm(linearLoops),
-  kernels: { wasm: wasmLinear },
+  kernels: { wasm: wasmLinear, webgpu: webGpuLinear },
   gradient,
 });
 

@@ -5,6 +5,7 @@ import { matMulLoops } from './naive.js';
 import { portableMatMul } from './portable.js';
 import type { MatMulAttrs } from './sizes.js';
 import { wasmMatMul } from './wasm.js';
+import { webGpuMatMulKernel } from './webgpu.js';
 
 /** a and b of equal rank, or b 2-D and a not transposed. */
 export const matMulOp = defineOp<'a' | 'b', MatMulAttrs>({
@@ -12,7 +13,7 @@ export const matMulOp = defineOp<'a' | 'b', MatMulAttrs>({
   inputs: ['a', 'b'],
   portable: portableMatMul,
   naive: naiveForm(matMulLoops),
-  kernels: { wasm: wasmMatMul },
+  kernels: { wasm: wasmMatMul, webgpu: webGpuMatMulKernel },
   gradient,
 });
 

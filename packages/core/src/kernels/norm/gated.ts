@@ -4,6 +4,8 @@ import { hostOutput, naiveForm, type Loops } from '../host.js';
 import { normalize, normGradient, type GatedNormAttrs } from './portable.js';
 import { tensorflowGatedRmsNorm, tensorflowGatedRmsNormGrad } from './tensorflow.js';
 import { wasmGatedRmsNorm, wasmGatedRmsNormGrad } from './wasm.js';
+import { webGpuGatedRmsNorm } from './webgpu.js';
+import { webGpuGatedRmsNormGrad } from './webgpu-grad.js';
 
 const silu = (z: number) => z / (1 + Math.exp(-z));
 
@@ -30,7 +32,7 @@ export const gatedRmsNormOp = defineOp<'x' | 'gate' | 'weight', GatedNormAttrs>(
     return [normalize(tf.mul(x!, s), weight!, attrs).y];
   },
   naive: naiveForm(gatedLoops),
-  kernels: { wasm: wasmGatedRmsNorm, tensorflow: tensorflowGatedRmsNorm },
+  kernels: { wasm: wasmGatedRmsNorm, webgpu: webGpuGatedRmsNorm, tensorflow: tensorflowGatedRmsNorm },
   gradient: ({ dys: [dy], inputs: { x, gate, weight }, attrs }) => {
     const [dx, dgate, dw] = gatedRmsNormGradOp({ x, gate, weight, dy }, attrs);
     return { x: dx, gate: dgate, weight: dw };
@@ -56,5 +58,5 @@ export const gatedRmsNormGradOp = defineOp<'x' | 'gate' | 'weight' | 'dy', Gated
     const { dx: da, dw } = normGradient(a, weight!, r, dy!, attrs);
     return [tf.mul(da, s), tf.mul(tf.mul(da, x!), slope), dw];
   },
-  kernels: { wasm: wasmGatedRmsNormGrad, tensorflow: tensorflowGatedRmsNormGrad },
+  kernels: { wasm: wasmGatedRmsNormGrad, webgpu: webGpuGatedRmsNormGrad, tensorflow: tensorflowGatedRmsNormGrad },
 });

@@ -4,6 +4,8 @@ import { hostOutput, naiveForm, sizeOf, type Loops } from '../host.js';
 import { normalize, normGradient, type NormAttrs } from './portable.js';
 import { tensorflowRmsNorm, tensorflowRmsNormGrad } from './tensorflow.js';
 import { wasmRmsNorm, wasmRmsNormGrad } from './wasm.js';
+import { webGpuRmsNorm } from './webgpu.js';
+import { webGpuRmsNormGrad } from './webgpu-grad.js';
 
 /** Loops of all three norms: y = x r w with r per group, in double precision. */
 const rmsNormLoops: Loops<'x' | 'weight', NormAttrs> = ({ x, weight }, { eps, groupSize }) => {
@@ -31,7 +33,7 @@ export const rmsNormOp = defineOp<'x' | 'weight', NormAttrs>({
     return [y, r];
   },
   naive: naiveForm(rmsNormLoops),
-  kernels: { wasm: wasmRmsNorm, tensorflow: tensorflowRmsNorm },
+  kernels: { wasm: wasmRmsNorm, webgpu: webGpuRmsNorm, tensorflow: tensorflowRmsNorm },
   saveOutputs: [false, true],
   gradient: ({ dys: [dy], inputs: { x, weight }, outputs: [, r], attrs }) => {
     const [dx, dw] = rmsNormGradOp({ x, weight, r, dy }, attrs);
@@ -47,7 +49,7 @@ export const rmsNormGradOp = defineOp<'x' | 'weight' | 'r' | 'dy' | 'extra', Nor
     const { dx, dw } = normGradient(x!, weight!, r!, dy!, attrs);
     return [extra ? tf.add(dx, extra) : dx, dw];
   },
-  kernels: { wasm: wasmRmsNormGrad, tensorflow: tensorflowRmsNormGrad },
+  kernels: { wasm: wasmRmsNormGrad, webgpu: webGpuRmsNormGrad, tensorflow: tensorflowRmsNormGrad },
 });
 
 /** x, residual (..., D) -> normed, sum (..., D), r. */
@@ -64,7 +66,7 @@ export const addRmsNormOp = defineOp<'x' | 'residual' | 'weight', NormAttrs>({
     const [y, r] = naiveForm(rmsNormLoops)({ x: sum, weight: inputs.weight } as OpInputs<'x' | 'weight'>, attrs);
     return [y, sum, r];
   },
-  kernels: { wasm: wasmRmsNorm, tensorflow: tensorflowRmsNorm },
+  kernels: { wasm: wasmRmsNorm, webgpu: webGpuRmsNorm, tensorflow: tensorflowRmsNorm },
   saveOutputs: [false, true, true],
   gradient: ({ dys: [dy, dsum], inputs: { weight }, outputs: [, sum, r], attrs }) => {
     const [dx, dw] = rmsNormGradOp({ x: sum, weight, r, dy, extra: dsum }, attrs);

@@ -5,8 +5,10 @@ import { canReadSync } from '../../backend/can-read-sync.js';
 import { cpuKernel, flatRows, hostOutput, naiveForm, type Loops } from '../host.js';
 import { linearOp } from '../linear/op.js';
 import { matMulOp } from '../mat-mul/op.js';
+import { sumRowsOp } from '../rows/sum-rows.js';
 import { decodeWords, valuesPerWord, type PackedAttrs } from './format.js';
 import { wasmPackedLinear, wasmUnpack } from './wasm.js';
+import { webGpuPackedLinear } from './webgpu-linear.js';
 import { webGpuUnpack } from './webgpu.js';
 
 export type UnpackInput = 'words' | 'scales';
@@ -45,10 +47,10 @@ export const packedLinearOp = defineOp<PackedLinearInput, PackedAttrs>({
   name: 'PackedLinear',
   inputs: ['x', 'words', 'scales', 'bias'],
   portable: (inputs, attrs) => linearOp({ x: inputs.x, weight: unpacked(inputs, attrs), bias: inputs.bias }, {}),
-  kernels: { wasm: wasmPackedLinear },
+  kernels: { wasm: wasmPackedLinear, webgpu: webGpuPackedLinear },
   gradient: ({ dys: [dy], inputs, attrs }) => {
     const d = flatRows(dy!);
     const [dx] = matMulOp({ a: d, b: unpacked(inputs, attrs) }, { transposeA: false, transposeB: false });
-    return { x: tf.reshape(dx!, inputs.x!.shape), bias: inputs.bias && tf.sum(d, 0) };
+    return { x: tf.reshape(dx!, inputs.x!.shape), bias: inputs.bias && sumRowsOp({ x: d }, {})[0] };
   },
 });

@@ -4,6 +4,7 @@ import { cpuKernel, hostOutput, naiveForm, shapeOf, type Loops } from '../host.j
 import { idOutOfRange } from './id-check.js';
 import { scatterAddRowsOp } from './op.js';
 import { wasmEmbedding } from './wasm.js';
+import { webGpuEmbedding } from './webgpu.js';
 
 const embeddingLoops: Loops<'table' | 'ids', object> = ({ table, ids }) => {
   const [rows, width] = table!.shape;
@@ -24,7 +25,7 @@ export const embeddingOp = defineOp<'table' | 'ids', object>({
     return [ids!.size === 0 ? tf.zeros(shape) : tf.reshape(tf.gather(table!, tf.reshape(ids!, [ids!.size])), shape)];
   },
   naive: naiveForm(embeddingLoops),
-  kernels: { cpu: cpuKernel(embeddingLoops), wasm: wasmEmbedding },
+  kernels: { cpu: cpuKernel(embeddingLoops), wasm: wasmEmbedding, webgpu: webGpuEmbedding },
   gradient: ({ dys: [dy], inputs: { table, ids } }) => {
     const [rows, width] = shapeOf(table!);
     const values = tf.reshape(dy, [1, ids!.size, width]);

@@ -6,6 +6,7 @@ import { flatIndices } from './indices.js';
 import { gatherRowsLoops, scatterAddRowsLoops } from './naive.js';
 import { tensorflowGatherRows, tensorflowScatterAddRows } from './tensorflow.js';
 import { wasmGatherRows, wasmScatterAddRows } from './wasm.js';
+import { webGpuGatherRows, webGpuScatterAddRows } from './webgpu.js';
 
 /** values (B, L, D), idx (B, L) -> (B, rows, D). */
 export const scatterAddRowsOp: Op<'values' | 'idx', { rows: number }> = defineOp<'values' | 'idx', { rows: number }>({
@@ -13,7 +14,7 @@ export const scatterAddRowsOp: Op<'values' | 'idx', { rows: number }> = defineOp
   inputs: ['values', 'idx'],
   portable: portableScatterAdd,
   naive: naiveForm(scatterAddRowsLoops),
-  kernels: { cpu: cpuKernel(scatterAddRowsLoops), wasm: wasmScatterAddRows, tensorflow: tensorflowScatterAddRows },
+  kernels: { cpu: cpuKernel(scatterAddRowsLoops), wasm: wasmScatterAddRows, webgpu: webGpuScatterAddRows, tensorflow: tensorflowScatterAddRows },
   gradient: ({ dys: [dy], inputs: { idx } }) => ({ values: gatherRowsOp({ x: dy, idx }, {})[0] }),
 });
 
@@ -23,7 +24,7 @@ export const gatherRowsOp: Op<'x' | 'idx', object> = defineOp<'x' | 'idx', objec
   inputs: ['x', 'idx'],
   portable: portableGather,
   naive: naiveForm(gatherRowsLoops),
-  kernels: { cpu: cpuKernel(gatherRowsLoops), wasm: wasmGatherRows, tensorflow: tensorflowGatherRows },
+  kernels: { cpu: cpuKernel(gatherRowsLoops), wasm: wasmGatherRows, webgpu: webGpuGatherRows, tensorflow: tensorflowGatherRows },
   gradient: ({ dys: [dy], inputs: { x, idx } }) => ({ x: scatterAddRowsOp({ values: dy, idx }, { rows: shapeOf(x!)[1] })[0] }),
 });
 

@@ -4,6 +4,7 @@ import { scanGradLoops, scanLoops } from './naive.js';
 import { portableScan, portableScanGrad, type ScanAttrs, type ScanGradInput, type ScanInput } from './portable.js';
 import { tensorflowScan, tensorflowScanGrad } from './tensorflow.js';
 import { wasmScan, wasmScanGrad } from './wasm.js';
+import { webGpuScan, webGpuScanGrad } from './webgpu.js';
 
 /** y (B, L, D), final (B, D). */
 export const scanOp = defineOp<ScanInput, ScanAttrs>({
@@ -11,7 +12,7 @@ export const scanOp = defineOp<ScanInput, ScanAttrs>({
   inputs: ['b', 'a', 'h0', 'lengths', 'documentIds'],
   portable: portableScan,
   naive: naiveForm(scanLoops),
-  kernels: { cpu: cpuKernel(scanLoops), wasm: wasmScan, tensorflow: tensorflowScan },
+  kernels: { cpu: cpuKernel(scanLoops), wasm: wasmScan, webgpu: webGpuScan, tensorflow: tensorflowScan },
   saveOutputs: [true, false],
   gradient: ({ dys: [dy, dfinal], inputs: { a, h0, lengths, documentIds }, outputs: [y], attrs }) => {
     const [db, da, dh0] = scanGradOp({ a, y, h0, lengths, documentIds, dy, dfinal }, attrs);
@@ -25,5 +26,5 @@ export const scanGradOp = defineOp<ScanGradInput, ScanAttrs>({
   inputs: ['a', 'y', 'h0', 'lengths', 'documentIds', 'dy', 'dfinal'],
   portable: portableScanGrad,
   naive: naiveForm(scanGradLoops),
-  kernels: { cpu: cpuKernel(scanGradLoops), wasm: wasmScanGrad, tensorflow: tensorflowScanGrad },
+  kernels: { cpu: cpuKernel(scanGradLoops), wasm: wasmScanGrad, webgpu: webGpuScanGrad, tensorflow: tensorflowScanGrad },
 });

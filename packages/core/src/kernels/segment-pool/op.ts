@@ -3,6 +3,7 @@ import { cpuKernel, naiveForm } from '../host.js';
 import { segmentPoolGradLoops, segmentPoolLoops, type SegmentPoolAttrs } from './naive.js';
 import { portableSegmentPool, portableSegmentPoolGrad } from './portable.js';
 import { wasmSegmentPool, wasmSegmentPoolGrad } from './wasm.js';
+import { webGpuSegmentPool, webGpuSegmentPoolGrad } from './webgpu.js';
 
 /** x (B, L, D), ids (B, L) -> (B, num, D). */
 export const segmentPoolOp = defineOp<'x' | 'ids', SegmentPoolAttrs>({
@@ -10,7 +11,7 @@ export const segmentPoolOp = defineOp<'x' | 'ids', SegmentPoolAttrs>({
   inputs: ['x', 'ids'],
   portable: portableSegmentPool,
   naive: naiveForm(segmentPoolLoops),
-  kernels: { cpu: cpuKernel(segmentPoolLoops), wasm: wasmSegmentPool },
+  kernels: { cpu: cpuKernel(segmentPoolLoops), wasm: wasmSegmentPool, webgpu: webGpuSegmentPool },
   saveOutputs: [true],
   gradient: ({ dys: [dy], inputs: { x, ids }, outputs: [y], attrs }) => ({ x: segmentPoolGradOp({ x, ids, y, dy }, attrs)[0] }),
 });
@@ -20,5 +21,5 @@ export const segmentPoolGradOp = defineOp<'x' | 'ids' | 'y' | 'dy', SegmentPoolA
   inputs: ['x', 'ids', 'y', 'dy'],
   portable: portableSegmentPoolGrad,
   naive: naiveForm(segmentPoolGradLoops),
-  kernels: { cpu: cpuKernel(segmentPoolGradLoops), wasm: wasmSegmentPoolGrad },
+  kernels: { cpu: cpuKernel(segmentPoolGradLoops), wasm: wasmSegmentPoolGrad, webgpu: webGpuSegmentPoolGrad },
 });

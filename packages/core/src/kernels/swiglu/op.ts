@@ -3,6 +3,7 @@ import { defineOp } from '../../op/define-op.js';
 import { hostOutput, naiveForm, type Loops } from '../host.js';
 import { tensorflowSilu, tensorflowSiluGrad, tensorflowSwiglu, tensorflowSwigluGrad } from './tensorflow.js';
 import { wasmSilu, wasmSiluGrad, wasmSwiglu, wasmSwigluGrad } from './wasm.js';
+import { webGpuSilu, webGpuSiluGrad, webGpuSwiglu, webGpuSwigluGrad } from './webgpu.js';
 
 const siluLoops: Loops<'x', object> = ({ x }) => {
   const y = hostOutput(x!.shape);
@@ -28,7 +29,7 @@ export const siluOp = defineOp<'x', object>({
   inputs: ['x'],
   portable: ({ x }) => [tf.mul(x!, tf.sigmoid(x!))],
   naive: naiveForm(siluLoops),
-  kernels: { wasm: wasmSilu, tensorflow: tensorflowSilu },
+  kernels: { wasm: wasmSilu, webgpu: webGpuSilu, tensorflow: tensorflowSilu },
   gradient: ({ dys: [dy], inputs: { x } }) => ({ x: siluGradOp({ x, dy }, {})[0] }),
 });
 
@@ -36,7 +37,7 @@ export const siluGradOp = defineOp<'x' | 'dy', object>({
   name: 'SiluGrad',
   inputs: ['x', 'dy'],
   portable: ({ x, dy }) => [tf.mul(dy!, siluAndSlope(x!).slope)],
-  kernels: { wasm: wasmSiluGrad, tensorflow: tensorflowSiluGrad },
+  kernels: { wasm: wasmSiluGrad, webgpu: webGpuSiluGrad, tensorflow: tensorflowSiluGrad },
 });
 
 /** silu(gate) * up, elementwise. */
@@ -45,7 +46,7 @@ export const swigluOp = defineOp<'gate' | 'up', object>({
   inputs: ['gate', 'up'],
   portable: ({ gate, up }) => [tf.mul(tf.mul(gate!, tf.sigmoid(gate!)), up!)],
   naive: naiveForm(swigluLoops),
-  kernels: { wasm: wasmSwiglu, tensorflow: tensorflowSwiglu },
+  kernels: { wasm: wasmSwiglu, webgpu: webGpuSwiglu, tensorflow: tensorflowSwiglu },
   gradient: ({ dys: [dy], inputs: { gate, up } }) => {
     const [dgate, dup] = swigluGradOp({ gate, up, dy }, {});
     return { gate: dgate, up: dup };
@@ -60,5 +61,5 @@ export const swigluGradOp = defineOp<'gate' | 'up' | 'dy', object>({
     const { s, slope } = siluAndSlope(gate!);
     return [tf.mul(tf.mul(dy!, up!), slope), tf.mul(dy!, s)];
   },
-  kernels: { wasm: wasmSwigluGrad, tensorflow: tensorflowSwigluGrad },
+  kernels: { wasm: wasmSwigluGrad, webgpu: webGpuSwigluGrad, tensorflow: tensorflowSwigluGrad },
 });

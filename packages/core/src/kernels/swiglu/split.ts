@@ -4,6 +4,7 @@ import { hostOutput, naiveForm, type Loops } from '../host.js';
 import { swigluGradOp, swigluOp } from './op.js';
 import { tensorflowSplitSwiglu, tensorflowSplitSwigluGrad } from './tensorflow.js';
 import { wasmSplitSwiglu, wasmSplitSwigluGrad } from './wasm.js';
+import { webGpuSplitSwiglu, webGpuSplitSwigluGrad } from './webgpu.js';
 
 export interface SplitSwigluAttrs {
   /** The gate is the first half. */
@@ -33,7 +34,7 @@ export const splitSwigluOp = defineOp<'packed', SplitSwigluAttrs>({
   inputs: ['packed'],
   portable: ({ packed }, { gateFirst }) => swigluOp(halves(packed!, gateFirst), {}),
   naive: naiveForm(loops),
-  kernels: { wasm: wasmSplitSwiglu, tensorflow: tensorflowSplitSwiglu },
+  kernels: { wasm: wasmSplitSwiglu, webgpu: webGpuSplitSwiglu, tensorflow: tensorflowSplitSwiglu },
   gradient: ({ dys: [dy], inputs: { packed }, attrs }) => ({ packed: splitSwigluGradOp({ packed, dy }, attrs)[0] }),
 });
 
@@ -44,5 +45,5 @@ export const splitSwigluGradOp = defineOp<'packed' | 'dy', SplitSwigluAttrs>({
     const [dgate, dup] = swigluGradOp({ ...halves(packed!, gateFirst), dy }, {});
     return [tf.concat(gateFirst ? [dgate, dup] : [dup, dgate], packed!.rank - 1)];
   },
-  kernels: { wasm: wasmSplitSwigluGrad, tensorflow: tensorflowSplitSwigluGrad },
+  kernels: { wasm: wasmSplitSwigluGrad, webgpu: webGpuSplitSwigluGrad, tensorflow: tensorflowSplitSwigluGrad },
 });

@@ -1,0 +1,18 @@
+import type { KernelBackend } from '@tensorflow/tfjs-core';
+import { asWebGpu } from '../backend/webgpu-backend.js';
+
+type AdapterInfo = Partial<Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description'>>;
+
+/** What is known of the adapter behind a tfjs backend. */
+const infoOf = (backend: KernelBackend): AdapterInfo =>
+  (asWebGpu(backend).device as GPUDevice & { adapterInfo?: AdapterInfo }).adapterInfo ?? (backend as unknown as { adapterInfo?: AdapterInfo }).adapterInfo ?? {};
+
+/** Names the kind of device: what was measured on one holds for others of the same name. */
+export function adapterName(backend: KernelBackend): string {
+  const { vendor = '', architecture = '', device = '', description = '' } = infoOf(backend);
+  const features = [...asWebGpu(backend).device.features].filter((f) => f === 'shader-f16' || f === 'subgroups').sort();
+  return [vendor, architecture, device, description, ...features].join('|');
+}
+
+/** Emulated on the CPU: right, but with few workers, for which other shapes are best. */
+export const isSoftwareDevice = (backend: KernelBackend): boolean => /llvmpipe|lavapipe|swiftshader|basic render/i.test(adapterName(backend));

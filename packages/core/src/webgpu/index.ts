@@ -1,0 +1,20 @@
+// What the WGSL kernels of all packages are made of.
+export { dispatchWebGpu, hasWebGpuFeature, observeDispatches, workgroupGrid, type ObservedDispatch, type WebGpuDispatch } from '../backend/webgpu-dispatch.js';
+export { adapterName, isSoftwareDevice } from './adapter.js';
+export { bindingText, joinBindings, type Binding, type Output } from './bindings.js';
+export { f32, i32, joinUniforms, u32, uniformData, uniformText, type Scalar, type Uniforms } from './uniforms.js';
+export { mainOf, reduction, WGSL } from './snippets.js';
+export { runEach, runKernel, vectorOf, type RowKernel } from './kernel.js';
+export { runWgsl, type WgslKernel } from './run-wgsl.js';
+export { webGpuSum } from './sum.js';
+export { canGemv, GEMV_ROWS, webGpuGemv, type GemvCall } from './matmul/gemv.js';
+export { dense, packedOperand, type DenseView, type PackedView } from './matmul/operands.js';
+export { webGpuProduct, type Product } from './matmul/product.js';
+export { webGpuMatMul } from './matmul/run.js';
+export { storeDense, type DenseStore } from './matmul/store.js';
+export { tileBudget, tileName, TILES, type Tile, type TileBudget } from './matmul/tile.js';
+export type { Epilogue, MatMulCall, MatMulPart, Operand } from './matmul/types.js';
+export { clearTuning, loadTuning, saveTuning, type TunedChoice, type TunedChoices, type TuningStore } from './tuning/choices.js';
+export { recordStep, RecordedStep, type StepToRecord } from './recorder.js';
+export { browserTuningStore, fileTuningStore } from './tuning/stores.js';
+export { tuneProducts, type TunedShape, type TuneOptions, type TuneResult } from './tuning/tune.js';
