@@ -94,16 +94,19 @@ function draw(task: WordListTask, words: readonly string[], rng: Rng): string[] 
 
 const pick = <T>(from: readonly T[], rng: Rng): T => from[rng.nextInt(from.length)]!;
 
-/** Spreads lines evenly between the paragraphs of a text, each a paragraph of its own; a text of fewer paragraphs gets several in one place. */
+/** Spreads lines evenly between the paragraphs of a text, each a paragraph of its own; the text itself stays as it is. */
 export function withLines(text: string, lines: readonly string[]): string {
-  const paragraphs = text.split(/\n\s*\n/);
-  const out: string[] = [];
+  // Paragraphs, and between them what separates them.
+  const pieces = text.split(/(\n\s*\n)/);
+  const paragraphs = (pieces.length + 1) / 2;
+  let out = '';
   let given = 0;
-  paragraphs.forEach((paragraph, i) => {
-    out.push(paragraph);
-    const due = Math.floor(((i + 1) / paragraphs.length) * lines.length);
-    out.push(...lines.slice(given, due));
+  for (let i = 0; i < paragraphs; i++) {
+    out += pieces[2 * i]!;
+    const due = Math.floor(((i + 1) / paragraphs) * lines.length);
+    for (const line of lines.slice(given, due)) out += `\n\n${line}`;
     given = due;
-  });
-  return out.join('\n\n');
+    out += pieces[2 * i + 1] ?? '';
+  }
+  return out;
 }

@@ -47,7 +47,8 @@ describe('lines to practise on', () => {
   it('stand between the paragraphs of a text, evenly', () => {
     expect(withLines(text, ['A', 'B', 'C']).split('\n\n').map((p) => p.slice(0, 7))).toEqual(['The cap', 'A', 'The end', 'B', 'And a s', 'C']);
     expect(withLines('one paragraph', ['A', 'B'])).toBe('one paragraph\n\nA\n\nB');
-    expect(withLines(text, [])).toBe(text);
+    const wide = 'a\n\n\n\nb\n  \nc';
+    expect([withLines(wide, []), withLines(wide, ['A'])]).toEqual([wide, `${wide}\n\nA`]);
   });
 });
 
