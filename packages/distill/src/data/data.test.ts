@@ -32,10 +32,12 @@ describe('tokenizeText', () => {
     const store = await tokenizeText([file, 'the dog'], tokenizer);
     expect(tokenizer.decode(store.ids)).toBe('the fox 日本<|endoftext|>the dog<|endoftext|>');
     expect(store.bytes).toBe(14 + 7);
-    const cut = await tokenizeText(await openByteFiles(join(folder, 'a.txt'), { range: [9, 13] }), tokenizer, { endDocuments: false });
-    expect(tokenizer.decode(cut.ids)).toBe('');
+    const part = await openByteFiles(join(folder, 'a.txt'), { range: [9, 14] });
+    expect(tokenizer.decode((await tokenizeText(part, tokenizer, { endDocuments: false })).ids)).toBe('本');
+    const start = await openByteFiles(join(folder, 'a.txt'), { range: [0, 13] });
+    expect(tokenizer.decode((await tokenizeText(start, tokenizer, { endDocuments: false })).ids)).toBe('the fox 日');
     expect((await tokenizeText('x', tokenizer)).fingerprint).not.toBe((await tokenizeText('y', tokenizer)).fingerprint);
-    await file.close();
+    for (const f of [file, part, start]) await f.close();
   });
 
   it('refuses what is no text, or does not round-trip', async () => {

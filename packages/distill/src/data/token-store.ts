@@ -49,7 +49,7 @@ export async function tokenizeText(sources: TextSource | readonly TextSource[], 
       signal?.throwIfAborted();
       const { tokenIds, symbols } = tokenizer.align(piece);
       ids.push(tokenIds);
-      bytes += symbols.reduce((n, s) => n + (s < 256 ? 1 : 0), 0);
+      bytes += bytesOf(symbols);
       onProgress?.({ bytes, total, tokens: ids.size });
     }
     if (endDocuments) ids.push([vocabulary.endId!]);
@@ -62,9 +62,12 @@ export async function tokenizeText(sources: TextSource | readonly TextSource[], 
 export function tokensInMemory(ids: ArrayLike<number>, vocabulary?: SubwordVocabulary): TokenStore {
   const most = Array.from(ids).reduce((a, b) => Math.max(a, b), 0);
   const typed = most < 65536 ? Uint16Array.from(ids) : Uint32Array.from(ids);
-  const bytes = vocabulary ? typed.reduce((n, id) => n + vocabulary.symbolsOf(id).reduce((m, s) => m + (s < 256 ? 1 : 0), 0), 0) : 0;
+  let bytes = 0;
+  if (vocabulary) for (const id of typed) bytes += bytesOf(vocabulary.symbolsOf(id));
   return storeOf(typed, bytes);
 }
+
+const bytesOf = (symbols: Uint16Array): number => symbols.reduce((n, s) => n + (s < 256 ? 1 : 0), 0);
 
 function storeOf(ids: Uint16Array | Uint32Array, bytes: number): TokenStore {
   let hash = 0x811c9dc5;

@@ -50,7 +50,7 @@ async function checkRun(stage: Stage<never>, golden: Golden, rows: ReturnType<ty
   for (const [key, g] of golden) {
     const name = key.split('.grad.')[1];
     if (!name || key.split('.')[0] !== (PREFIX[run] ?? run)) continue;
-    const largest = g.values.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+    const largest = Math.max(...Array.from(g.values, Math.abs));
     expect(maxError(await grads.get(name)!.data(), g.values) / largest).toBeLessThan(1e-3);
     compared++;
   }

@@ -196,7 +196,7 @@ export abstract class Stage<P extends Prepared = Prepared> implements TrainableM
 }
 
 /** Log-probabilities as the boundary loss takes them: those below the floor get no gradient. */
-export const logOf = (prob: tf.Tensor2D): tf.Tensor2D => tf.log(tf.maximum(prob, tf.fill(prob.shape, LOG_FLOOR)));
+export const logOf = (prob: tf.Tensor2D): tf.Tensor2D => tf.log(tf.maximum(prob, tf.fill(prob.shape, LOG_FLOOR)) as tf.Tensor2D);
 
 function scoresOf(rows: ByteRows, prob: ArrayLike<number>): Record<string, number> {
   const predicted = Uint8Array.from(prob, (p) => (p > 0.5 ? 1 : 0));

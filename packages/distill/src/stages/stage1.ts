@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { ConfigError, gatherRows, isLayered, type HierarchicalLM, type LayeredModel, type SequenceContext, type Segmentation } from '@bytelm/core';
+import { ConfigError, gatherRows, isLayered, type HierarchicalLM, type LayeredModel, type Segmentation } from '@bytelm/core';
 import { patchEnds, patchesAtBoundaries, type ByteRows, type StudentVocabulary } from '../alignment/byte-rows.js';
 import type { SubwordVocabulary } from '../alignment/vocabulary.js';
 import { logMass, logMassAfterPatches, tokenLogLikelihoods } from '../likelihood/patch-likelihood.js';

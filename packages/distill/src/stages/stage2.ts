@@ -1,4 +1,3 @@
-import * as tf from '@tensorflow/tfjs-core';
 import { ConfigError, type HierarchicalLM, type StageRecord } from '@bytelm/core';
 import type { ByteRows } from '../alignment/byte-rows.js';
 import { PUBLISHED_STAGE2, stageLosses } from '../losses/stage-loss.js';
