@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import { BACKEND_NAMES, BytelmError, ConfigError, type BackendName } from '@bytelm/core';
 import { HNET_PRESETS } from '@bytelm/example-hnet';
 import { contextRows, growthPlot, growthTable, memoryRows } from './growth-plots.js';
+import { gpuRows, gpuTable, type GpuRow } from './gpu-kernels.js';
 import { machine } from './machine.js';
 import { opsTable, type OpRow } from './ops/table.js';
 import { findPeers, WORKS, type Work } from './peers.js';
@@ -43,7 +44,7 @@ const positive = (value: string): number => {
 
 const program = new Command('bench')
   .description('time bytelm: whole models beside PyTorch on the same weights, growth with context and length, single ops')
-  .argument('<name>', `${CONFIGS.join(', ')}, or ${Object.entries(GROUPS).map(([group, all]) => `${group} (${all.join(', ')})`).join(', ')}; context, memory, ops`)
+  .argument('<name>', `${CONFIGS.join(', ')}, or ${Object.entries(GROUPS).map(([group, all]) => `${group} (${all.join(', ')})`).join(', ')}; context, memory, ops, gpu`)
   .option('--backend <name>', `repeatable, ${BACKEND_NAMES.join(', ')} (default: wasm and tensorflow; ops: wasm)`, many(BACKEND_NAMES))
   .option('--work <name>', `repeatable, ${WORKS.join(', ')} (default: all)`, many(WORKS))
   .option('--seconds <number>', 'length of one measurement', positive, 8)
@@ -77,9 +78,14 @@ async function run(name: string, options: Options): Promise<void> {
     if (out.result.some((r) => r.problem)) process.exitCode = 1;
     return;
   }
+  if (name === 'gpu') {
+    const { device, rows } = await gpuRows({ budget: options.seconds * 5, only: options.only, say });
+    const file: ResultFile<GpuRow> = { ...base, rows };
+    return finish({ ...file, device }, `# GPU kernels\n\n${machineLine(file)} ${device}.\n\n${gpuTable(rows)}\n`);
+  }
   if (name === 'context' || name === 'memory') return growth(name, options, base, finish, say);
   const configs = GROUPS[name] ?? [name];
-  if (!configs.every((c) => CONFIGS.includes(c))) throw new ConfigError(`[bench] ${name}: expected ${[...CONFIGS, ...Object.keys(GROUPS)].join(', ')}, context, memory or ops.`);
+  if (!configs.every((c) => CONFIGS.includes(c))) throw new ConfigError(`[bench] ${name}: expected ${[...CONFIGS, ...Object.keys(GROUPS)].join(', ')}, context, memory, ops or gpu.`);
   const peers = findPeers(options);
   const { rounds, seconds } = options;
   const { rows, torch } = await sideBySide({ configs, works: options.work ?? WORKS, backends: options.backend ?? ['wasm', 'tensorflow'], rounds, seconds, peers, say });

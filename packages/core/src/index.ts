@@ -35,6 +35,7 @@ export { matMul } from './ops/mat-mul.js';
 export { addRmsNorm, rmsNorm, rmsNormGated } from './ops/norm.js';
 export { embedding, gatherRows } from './ops/rows.js';
 export { packedLinear, packWeight, unpackWeight, type PackedFormat, type PackedWeight } from './ops/packed.js';
+export { sampleIds } from './ops/sample-ids.js';
 export { scan, type ScanOptions } from './ops/scan.js';
 export { segmentPool, type PoolMode } from './ops/segment-pool.js';
 export { splitLast } from './ops/split-last.js';

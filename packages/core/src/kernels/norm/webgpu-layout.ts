@@ -26,7 +26,7 @@ export function normLayout(shape: readonly number[], groupSize: number): NormLay
   const { type, per, suffix } = vectorOf(groupSize);
   const size = groupSize / per;
   let lanes = 8;
-  while (lanes < 256 && lanes * 4 < size) lanes *= 2;
+  while (lanes < 256 && lanes * 2 < size) lanes *= 2;
   const columns = Math.ceil(size / lanes);
   if (columns > MOST_COLUMNS) return null;
   const threads = Math.max(64, lanes);

@@ -56,8 +56,11 @@ function stepText(form: Form, rows: number, r: number): string {
   return `{ ${weight} ${scale} ${values} ${add((m) => `(${parts.map((_, j) => `dot(w${j}, x${m}_${j})`).join(' + ')})`, 's * ')} }`;
 }
 
-function code(call: GemvCall, reads: readonly Binding[], uniforms: Uniforms, { threads, isAligned, subgroups }: Plan): string {
+/** The WGSL of a call. */
+export function gemvCode(call: GemvCall, plan: GemvPlan): string {
   const { m: rows, epilogue, pairs } = call;
+  const { threads, isAligned, subgroups } = plan;
+  const { reads, uniforms } = partsOf(call, plan);
   const form: Form = call.format ?? 'f32';
   const cells = range(rows).flatMap((m) => range(OUTPUTS).map((r) => `a${m}_${r}`));
   const row = (r: number) => {
@@ -110,14 +113,15 @@ const subgroupSum = (cells: readonly string[], threads: number) => `  ${cells.ma
   if (t == 0u) { subgroupsUsed = subgroups; }
   workgroupBarrier();`;
 
-interface Plan {
+/** What of the text depends on the device and on sizes. */
+export interface GemvPlan {
   threads: number;
   /** Rows start at multiples of a vec4. */
   isAligned: boolean;
   subgroups: boolean;
 }
 
-function planOf(backend: KernelBackend, { m, k, format }: GemvCall): Plan {
+function planOf(backend: KernelBackend, { m, k, format }: GemvCall): GemvPlan {
   const loads = k / STEP[format ?? 'f32'];
   // At least two loads a thread; three or four rows of x need too much workgroup memory for more threads.
   const threads = loads <= 512 || m > 2 ? 64 : loads <= 1024 ? 128 : 256;
@@ -127,26 +131,32 @@ function planOf(backend: KernelBackend, { m, k, format }: GemvCall): Plan {
 /** The builtin `subgroup_id` came later than subgroups; without it the order of a workgroup's subgroups is not known. */
 const knowsSubgroupId = (): boolean => Boolean((globalThis.navigator as Navigator | undefined)?.gpu?.wgslLanguageFeatures?.has('subgroup_id'));
 
-/** Runs it, see {@link canGemv}. @returns the outputs of the epilogue. */
-export function webGpuGemv(backend: KernelBackend, call: GemvCall): TensorInfo[] {
-  const { m, n, k, format, epilogue, pairs, group = 0 } = call;
-  const plan = planOf(backend, call);
-  const per = format ? STEP[format] : plan.isAligned ? 4 : 1;
+/** What is bound. */
+function partsOf({ n, k, x, weight, format, scales, group = 0, epilogue, pairs }: GemvCall, { isAligned }: GemvPlan): { reads: Binding[]; uniforms: Uniforms } {
+  const per = format ? STEP[format] : isAligned ? 4 : 1;
   const reads = joinBindings([
     [
-      { name: 'x', type: plan.isAligned ? 'vec4f' : 'f32', tensor: call.x },
-      { name: 'weight', type: format ? 'vec4u' : plan.isAligned ? 'vec4f' : 'f32', tensor: call.weight },
+      { name: 'x', type: isAligned ? 'vec4f' : 'f32', tensor: x },
+      { name: 'weight', type: format ? 'vec4u' : isAligned ? 'vec4f' : 'f32', tensor: weight },
     ],
-    call.scales && [{ name: 'scales', type: 'f32', tensor: call.scales }],
+    scales && [{ name: 'scales', type: 'f32', tensor: scales }],
     epilogue.bindings,
   ]);
   const uniforms = joinUniforms([
-    { N: u32(n), KW: u32(k / per), KX: u32(plan.isAligned ? k / 4 : k), ...(call.scales && { group: u32(group) }), ...(pairs && { first: u32(pairs.first), second: u32(pairs.second) }) },
+    { N: u32(n), KW: u32(k / per), KX: u32(isAligned ? k / 4 : k), ...(scales && { group: u32(group) }), ...(pairs && { first: u32(pairs.first), second: u32(pairs.second) }) },
     epilogue.uniforms,
   ]);
+  return { reads, uniforms };
+}
+
+/** Runs it, see {@link canGemv}. @returns the outputs of the epilogue. */
+export function webGpuGemv(backend: KernelBackend, call: GemvCall): TensorInfo[] {
+  const { m, n, format, epilogue, pairs } = call;
+  const plan = planOf(backend, call);
+  const { reads, uniforms } = partsOf(call, plan);
   return dispatchWebGpu(backend, {
     key: `gemv ${format ?? 'f32'} ${m} rows${plan.isAligned ? '' : ' single'}, ${epilogue.key}${pairs ? ' pairs' : ''}, ${plan.threads}${plan.subgroups ? ' subgroups' : ''}`,
-    code: () => code(call, reads, uniforms, plan),
+    code: () => gemvCode(call, plan),
     inputs: reads.map((r) => r.tensor),
     outputs: epilogue.outputs.map((o) => o.out),
     uniforms: uniformData(uniforms),

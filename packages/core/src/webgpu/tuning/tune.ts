@@ -26,6 +26,8 @@ export interface TuneOptions {
   store?: TuningStore;
   /** Time for one candidate, ms. Default 10. */
   budget?: number;
+  /** Of the generator's tiles, those to measure. Default all. */
+  candidates?: readonly Tile[];
   /** Also on adapters emulated on the CPU, where the defaults are as good. Default false. */
   allowSoftware?: boolean;
 }
@@ -48,17 +50,17 @@ export interface TuneResult extends TunedShape {
  * await loadTuning(fileTuningStore());
  * await tuneProducts([{ m: 2048, n: 4096, k: 1024, transposeB: true }], { store: fileTuningStore() });
  */
-export async function tuneProducts(shapes: readonly TunedShape[], { store, budget = 10, allowSoftware = false }: TuneOptions = {}): Promise<TuneResult[]> {
+export async function tuneProducts(shapes: readonly TunedShape[], { store, budget = 10, candidates = possibleTiles({ isPaired: false }), allowSoftware = false }: TuneOptions = {}): Promise<TuneResult[]> {
   if (tf.getBackend() !== 'webgpu') throw new BackendError(`[tuneProducts] expected the backend webgpu, the active one is ${tf.getBackend()}.`);
   const backend = tf.backend() as KernelBackend;
   if (isSoftwareDevice(backend) && !allowSoftware) return [];
   const results: TuneResult[] = [];
-  for (const shape of shapes) results.push(await tuneShape(backend, shape, budget));
+  for (const shape of shapes) results.push(await tuneShape(backend, shape, candidates, budget));
   if (store) await saveTuning(store);
   return results;
 }
 
-async function tuneShape(backend: KernelBackend, shape: TunedShape, budget: number): Promise<TuneResult> {
+async function tuneShape(backend: KernelBackend, shape: TunedShape, candidates: readonly Tile[], budget: number): Promise<TuneResult> {
   const { batch = 1, m, n, k, transposeA = false, transposeB = false } = shape;
   const a = tf.randomUniform([batch, m * k], -1, 1, 'float32', 1);
   const b = tf.randomUniform([batch, k * n], -1, 1, 'float32', 2);
@@ -78,7 +80,7 @@ async function tuneShape(backend: KernelBackend, shape: TunedShape, budget: numb
   let expected: Float32Array | undefined;
   let best: TunedChoice | undefined;
   const wrong: string[] = [];
-  for (const tile of possibleTiles({ isPaired: false })) {
+  for (const tile of candidates) {
     const run = () => webGpuMatMul(backend, call(tile))[0]!;
     const values = await valuesOf(run());
     expected ??= values;
