@@ -50,6 +50,8 @@ describe.each(backendsForTest())('packed weights on %s', (backend) => {
     // Halfway cases go to the even neighbour.
     const ties = Float32Array.of(1 + 2 ** -11, 1 + 3 * 2 ** -11);
     expect([...(await unpackWeight(packWeight(ties, [1, 2], 'f16')).data())]).toEqual([1, 1 + 2 ** -9]);
+    const coarse = Float32Array.of(1 + 2 ** -8, -1 - 3 * 2 ** -8);
+    expect([...(await unpackWeight(packWeight(coarse, [1, 2], 'bf16')).data())]).toEqual([1, -1 - 2 ** -6]);
   });
 });
 
