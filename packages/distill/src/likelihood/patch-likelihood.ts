@@ -73,7 +73,8 @@ export function logMass(logits: tf.Tensor, set: tf.Tensor): tf.Tensor {
 export function logMassAfterPatches(logits: tf.Tensor, { set, ends }: { set: tf.Tensor; ends: tf.Tensor }): tf.Tensor2D {
   const dims = checkShape('logMassAfterPatches', logits, 'logits', '(B, L, V)', {}, 'float32');
   checkShape('logMassAfterPatches', ends, 'ends', '(B, P)', dims, 'int32');
-  return tf.tidy(() => tf.squeeze(gatherRows(tf.expandDims(logMass(logits, set), -1), ends), [2]) as tf.Tensor2D);
+  // Only the rows behind patches: a fraction of all, and each costs two passes over V.
+  return tf.tidy(() => tf.mul(logMass(gatherRows(logits, ends), set), tf.cast(tf.greaterEqual(ends, tf.scalar(0, 'int32')), 'float32')) as tf.Tensor2D);
 }
 
 /**
