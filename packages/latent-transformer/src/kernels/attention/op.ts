@@ -6,6 +6,7 @@ import { attentionNaive } from './naive.js';
 import { attentionPortable } from './portable.js';
 import { attentionGradTensorflow, attentionTensorflow } from './tensorflow.js';
 import { attentionGradWasm, attentionWasm } from './wasm.js';
+import { attentionGradWebGpu, attentionWebGpu } from './webgpu.js';
 
 const MASK_INPUTS = ['querySegments', 'keySegments', 'keyLengths', 'queryPositions', 'keyPositions'] as const;
 
@@ -14,7 +15,7 @@ export const attentionGradOp = defineOp<AttentionInput | 'dy' | 'lse' | 'delta',
   name: 'AttentionGrad',
   inputs: ['q', 'k', 'v', 'dy', 'lse', 'delta', ...MASK_INPUTS],
   portable: attentionGradPortable,
-  kernels: { wasm: attentionGradWasm, tensorflow: attentionGradTensorflow },
+  kernels: { wasm: attentionGradWasm, webgpu: attentionGradWebGpu, tensorflow: attentionGradTensorflow },
 });
 
 export const attentionOp = defineOp<AttentionInput, AttentionAttrs>({
@@ -22,7 +23,7 @@ export const attentionOp = defineOp<AttentionInput, AttentionAttrs>({
   inputs: ['q', 'k', 'v', ...MASK_INPUTS],
   portable: attentionPortable,
   naive: attentionNaive,
-  kernels: { wasm: attentionWasm, tensorflow: attentionTensorflow },
+  kernels: { wasm: attentionWasm, webgpu: attentionWebGpu, tensorflow: attentionTensorflow },
   saveOutputs: [true, true],
   gradient: ({ dys: [dy, dLse], inputs, outputs: [y, lse], attrs }) => {
     // d lse_i / d s_ij = p_ij, so a gradient of lse enters where the softmax' own correction does.
