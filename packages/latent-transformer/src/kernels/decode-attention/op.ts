@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { defineOp, takeRows, type OpInputs } from '@bytelm/core';
 import { attention } from '../../ops/attention.js';
 import { decodeAttentionWasm } from './wasm.js';
+import { decodeAttentionWebGpu } from './webgpu.js';
 
 export type DecodeInput = 'q' | 'k' | 'v';
 
@@ -45,5 +46,5 @@ export const decodeAttentionOp = defineOp<DecodeInput, DecodeAttrs>({
   name: 'DecodeAttention',
   inputs: ['q', 'k', 'v'],
   portable: decodeAttentionPortable,
-  kernels: { wasm: decodeAttentionWasm },
+  kernels: { wasm: decodeAttentionWasm, webgpu: decodeAttentionWebGpu },
 });

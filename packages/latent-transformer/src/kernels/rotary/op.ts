@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { defineOp, type Op, type OpInputs } from '@bytelm/core';
 import { rotaryTensorflow } from './tensorflow.js';
 import { rotaryWasm } from './wasm.js';
+import { rotaryWebGpu } from './webgpu.js';
 
 export interface RotaryAttrs {
   interleaved: boolean;
@@ -48,7 +49,7 @@ export const rotaryOp: Op<RotaryInput, RotaryAttrs> = defineOp<RotaryInput, Rota
   name: 'Rotary',
   inputs: ['x', 'cos', 'sin', 'positions'],
   portable: rotaryPortable,
-  kernels: { wasm: rotaryWasm, tensorflow: rotaryTensorflow },
+  kernels: { wasm: rotaryWasm, webgpu: rotaryWebGpu, tensorflow: rotaryTensorflow },
   gradient: ({ dys: [dy], inputs: { cos, sin, positions }, attrs }) => {
     const [dx] = rotaryOp({ x: dy, cos, sin, positions }, { ...attrs, inverse: !attrs.inverse });
     return { x: dx };
