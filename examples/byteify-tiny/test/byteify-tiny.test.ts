@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fixtureRoot } from '@bytelm/core/testing';
@@ -39,8 +39,10 @@ describe('byteify-tiny', () => {
     // Next to nothing was learned, and the report says so.
     expect(claims!.find((c) => c.claim.includes('99 %'))!.found).toBe('not found');
     const results = readResults(out, MICRO);
-    expect(results.phases.map((p) => p.name)).toEqual(['teacher', 'student', 'spelling-teacher', 'spelling-student', 'tuned', 'merged', 'control', 'compress-1', 'compress-2']);
+    expect(results.phases.map((p) => p.name)).toEqual(['teacher', 'student', 'model', 'spelling-teacher', 'spelling-student', 'tuned', 'merged', 'control', 'compress-1', 'compress-2']);
     expect(results.merged!.changed).toBeGreaterThan(10);
+    expect(results.model!.bytes).toBeLessThan(0.55 * statSync(join(out, 'student', 'model.safetensors')).size);
+    expect(results.model!.scores.test.trueBoundaries.joint).toBeCloseTo(results.student!.stage2.test.trueBoundaries.joint, 1);
     const { stage1, stage2 } = results.student!.report.budget;
     const spent = stage1!.flops + stage2.flops;
     expect(results.control!.report.budget.stage2.flops / spent).toBeGreaterThan(0.8);
@@ -60,7 +62,7 @@ describe('byteify-tiny', () => {
     rmSync(join(out, 'merged'), { recursive: true });
     const { code, stderr } = await callCli('--resume', '--out', out);
     expect(code, stderr).toBe(0);
-    expect(stderr).toContain('[2 of 9] byteification, stage 1 and stage 2: done before');
+    expect(stderr).toContain('[2 of 10] byteification, stage 1 and stage 2: done before');
     expect(readRecord(out, 'student')).toEqual(before);
     expect(readFileSync(join(out, 'merged', 'model.safetensors'))).toEqual(weights);
   });
@@ -92,7 +94,7 @@ describe('byteify-tiny', () => {
         child.kill('SIGINT');
       },
     });
-    expect(second.stderr).toContain('[1 of 9] a teacher over BPE tokens, going on');
+    expect(second.stderr).toContain('[1 of 10] a teacher over BPE tokens, going on');
     expect(steps().length).toBeGreaterThan(done);
     expect(steps()).toEqual(Array.from({ length: steps().length }, (_, i) => i + 1));
   });

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { openSafetensors } from '@bytelm/core/io';
 import { useBackend, fixtureRoot } from '@bytelm/core/testing';
 import { SubwordTokenizer } from '@bytelm/distill';
 import { temporaryFolder, testCli, TEXT } from '@bytelm/example-shared/testing';
@@ -77,6 +78,19 @@ describe('olmo train', () => {
     expect(code, stderr).toBe(0);
     expect(readFileSync(join(tuned, 'tokenizer.json'))).toEqual(readFileSync(join(toy, 'tokenizer.json')));
     expect(weightsOf(tuned)).not.toEqual(weightsOf(whole));
+  });
+
+  it('leaves the tables as they are when asked to', async () => {
+    const out = join(folder, 'layers');
+    const { code, stderr } = await callCli('train', '--init', join(folder, 'whole'), '--data', data, '--batch', '1', '--length', '32', '--steps', '2', '--table-lr', '0', '--backend', 'wasm', '--out', out);
+    expect(code, stderr).toBe(0);
+    const [before, after] = await Promise.all([join(folder, 'whole'), out].map((f) => openSafetensors(join(f, 'model.safetensors'))));
+    for (const name of before!.names) {
+      const same = Buffer.from((await before!.read(name)).values.buffer).equals(Buffer.from((await after!.read(name)).values.buffer));
+      expect(same, name).toBe(/embed_tokens|lm_head/.test(name));
+    }
+    await before!.close();
+    await after!.close();
   });
 
   it('says what is wrong', async () => {

@@ -80,6 +80,32 @@ describe('checkpoints', () => {
     free(device);
   });
 
+  it('matrices kept in bf16: the numbers of the same weights in float32, in a pass and byte by byte; saved bit by bit; not trainable', async () => {
+    const source = await findBLT(fixture('full_k2_gqa'));
+    const first = await loadBLT(source);
+    await saveBLT(join(folder, 'a'), first, source.config, { dtype: 'BF16' });
+    free(first);
+    const [plain, packed] = [await loaded(join(folder, 'a')), await loaded(join(folder, 'a'), { weights: 'bf16' })];
+    const words = (m: HierarchicalLM) => [...m.parameters(), ...entropyModelOf(m).parameters()].filter(([, v]) => v.dtype === 'int32').length;
+    expect([words(plain), words(packed)]).toEqual([0, expect.any(Number)]);
+    expect(words(packed)).toBeGreaterThan(40);
+    const want = await logitsOf(plain);
+    (await logitsOf(packed)).forEach((v, i) => expect(Math.abs(v - want[i]!)).toBeLessThan(2e-5));
+    const states = [plain.initState(2), packed.initState(2)];
+    for (const id of IDS) {
+      const [a, b] = [await plain.step(Int32Array.of(id, 70), states[0]!), await packed.step(Int32Array.of(id, 70), states[1]!)];
+      expect([...b.fired[0]!]).toEqual([...a.fired[0]!]);
+      const values = await a.logits.data();
+      (await b.logits.data()).forEach((v, i) => expect(Math.abs(v - values[i]!)).toBeLessThan(2e-5));
+      [states[0], states[1]] = [a.state, b.state];
+    }
+    await saveBLT(join(folder, 'b'), packed, source.config, { dtype: 'BF16' });
+    expect(readFileSync(join(folder, 'b', 'model.safetensors'))).toEqual(readFileSync(join(folder, 'a', 'model.safetensors')));
+    await expect(packed.lossAndGrads({ ids: IDS, batch: 1, length: IDS.length })).rejects.toThrow(/\[lossAndGrads\] \d+ weights are kept in bf16 and cannot be trained/);
+    free(plain);
+    free(packed);
+  });
+
   it('the entropy model alone: in its own folder, inside a BLT of either layout, saved and read', async () => {
     const ofPort = await loadEntropyModel(await findEntropyModel(fixture('full_k2_gqa')));
     const byFile = await loadEntropyModel(await findEntropyModel(fixture('entropy_model')));

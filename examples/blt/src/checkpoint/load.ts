@@ -1,4 +1,4 @@
-import { CheckpointError, Rng, type HierarchicalLM } from '@bytelm/core';
+import { CheckpointError, Rng, type HierarchicalLM, type WeightFormat } from '@bytelm/core';
 import { loadParameters, type TensorSource } from '@bytelm/core/io';
 import type { EntropyModel } from '@bytelm/latent-transformer';
 import { HashNgramEmbedding, tableSource } from '@bytelm/patching';
@@ -33,7 +33,7 @@ export async function loadBLT(source: BLTSource, options: LoadBLTOptions = {}): 
     const view = bltView(file, source.config);
     const config = withFfnOf(source.config, view);
     const wantsEntropy = config.patching.mode === 'entropy' && !options.patcher && !options.entropyModel;
-    const entropyModel = wantsEntropy ? await loadEntropyOf(source, file) : options.entropyModel;
+    const entropyModel = wantsEntropy ? await loadEntropyOf(source, file, options.weights) : options.entropyModel;
     const model = createBLT(config, { ...rest, entropyModel, hashStorage: hashTables === 'device' ? 'device' : 'host' });
     try {
       await fill(model, view, hashTables, onProgress);
@@ -51,33 +51,33 @@ export async function loadBLT(source: BLTSource, options: LoadBLTOptions = {}): 
 }
 
 /** An entropy model on its own, from a file of either layout; without weights drawn from the seed. */
-export async function loadEntropyModel(source: EntropyModelSource, { seed = 0 }: { seed?: number } = {}): Promise<EntropyModel> {
-  if (!source.weights) return createEntropyModel(source.config, { rng: new Rng(seed) });
+export async function loadEntropyModel(source: EntropyModelSource, { seed = 0, weights }: { seed?: number; weights?: WeightFormat | undefined } = {}): Promise<EntropyModel> {
+  if (!source.weights) return createEntropyModel(source.config, { rng: new Rng(seed), weights });
   const file = await source.weights.open();
   try {
-    return await readEntropyModel(file, source.config);
+    return await readEntropyModel(file, source.config, { weights });
   } finally {
     await file.close();
   }
 }
 
-async function loadEntropyOf(source: BLTSource, file: TensorSource): Promise<EntropyModel> {
+async function loadEntropyOf(source: BLTSource, file: TensorSource, weights: WeightFormat | undefined): Promise<EntropyModel> {
   const { entropyModel: config, eosId } = source.config;
-  if (!source.entropyWeights) return readEntropyModel(file, config, eosId);
+  if (!source.entropyWeights) return readEntropyModel(file, config, { eosId, weights });
   const own = await source.entropyWeights.open();
   try {
-    return await readEntropyModel(own, config, eosId);
+    return await readEntropyModel(own, config, { eosId, weights });
   } finally {
     await own.close();
   }
 }
 
-async function readEntropyModel(file: TensorSource, config: EntropyModelConfig | null, eosId?: number): Promise<EntropyModel> {
+async function readEntropyModel(file: TensorSource, config: EntropyModelConfig | null, options: { eosId?: number; weights?: WeightFormat | undefined } = {}): Promise<EntropyModel> {
   const view = entropyView(file);
   if (!view || !config) {
     throw new CheckpointError(`[loadBLT] ${file.name}: patches by entropies need an entropy model, it ${view ? 'has no configuration' : 'is not in this file'}. Hint: --entropy-model DIR, or --patcher space.`);
   }
-  const model = createEntropyModel(withEntropyFfnOf(config, view), { eosId });
+  const model = createEntropyModel(withEntropyFfnOf(config, view), options);
   try {
     await loadParameters(model, view);
     return model;

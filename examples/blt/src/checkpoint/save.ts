@@ -7,7 +7,7 @@ import type { HashNgramEmbedding } from '@bytelm/patching';
 import { writeBLTConfig, writeEntropyConfig, type BLTConfig, type ConfigFormat, type EntropyModelConfig, type ParsedConfig } from '../config/index.js';
 import { BLT_KEYS, ENTROPY_KEYS, FUSED_HASH_TABLES, PATCHER_PREFIX } from '../key-maps.js';
 import { hashTableName } from '../parameter-shapes.js';
-import { storedAsBf16 } from './bf16.js';
+import { storedAsBf16 } from '@bytelm/example-shared/model';
 
 export interface SaveBLTOptions {
   /** Default 'transformers': one set of files that holds the entropy model, too. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { mergeFolders, runByteify, runCompress, type ByteifyReport, type CompressReport } from '@bytelm/example-bolmo';
 import { bytesOf, type Recipe, type StudentTraining } from '../recipe.js';
 import type { Context, Phase } from './phase.js';
+import { saveHalved } from './save-halved.js';
 import { scoreStudentFolder, scoreTeacherFolder, type StudentScores, type TeacherScores } from './score.js';
 import { makeSpellingText, scoreSpelling, type SpellingScores } from './spelling.js';
 import { otherRanges } from './texts.js';
@@ -26,11 +27,14 @@ export interface CompressResult {
   scores: StudentScores;
 }
 
-export interface MergeResult {
-  /** The layers' differences added, as published, */
+export interface ModelResult {
+  /** Of the weight file. */
+  bytes: number;
   scores: StudentScores;
-  /** and those of the embedding table as well. */
-  withEmbeddings: StudentScores;
+}
+
+export interface MergeResult {
+  scores: StudentScores;
   changed: number;
   untouched: number;
 }
@@ -140,7 +144,9 @@ const tuned: Phase = {
   needs: ['teacher'],
   async run(folder, { recipe, folderOf }): Promise<TeacherResult | undefined> {
     const { tune, other } = recipe;
-    const isDone = await trainSource(folder, ['--init', folderOf('teacher'), '--data', other.file, '--range', range(otherRanges(recipe).train), ...trainingOptions(recipe, tune), '--eval-every', '0']);
+    // What its tables would learn could not be merged: the student has others.
+    const data = ['--data', other.file, '--range', range(otherRanges(recipe).train), '--eval-every', '0'];
+    const isDone = await trainSource(folder, ['--init', folderOf('teacher'), '--table-lr', '0', ...trainingOptions(recipe, tune), ...data]);
     return isDone ? { scores: await scoreTeacherFolder(folder, recipe), bytesSeen: bytesOf(tune) } : undefined;
   },
 };
@@ -150,13 +156,10 @@ const merged: Phase = {
   title: 'what the fine-tuning changed, merged into the student',
   needs: ['student', 'tuned'],
   async run(folder, { recipe, folderOf }): Promise<MergeResult> {
-    const more = join(folder, 'with-embeddings');
     // It takes seconds: what an earlier attempt left is not looked at.
-    for (const out of [folder, more]) rmSync(join(out, 'model.safetensors'), { force: true });
-    const models = { model: folderOf('student'), base: folderOf('teacher'), tuned: folderOf('tuned') };
-    const { changed, untouched } = await mergeFolders({ ...models, out: folder });
-    await mergeFolders({ ...models, out: more, embeddings: true });
-    return { scores: await scoreStudentFolder(folder, recipe), withEmbeddings: await scoreStudentFolder(more, recipe), changed: changed.length, untouched: untouched.length };
+    rmSync(join(folder, 'model.safetensors'), { force: true });
+    const { changed, untouched } = await mergeFolders({ model: folderOf('student'), base: folderOf('teacher'), tuned: folderOf('tuned'), out: folder });
+    return { scores: await scoreStudentFolder(folder, recipe), changed: changed.length, untouched: untouched.length };
   },
 };
 
@@ -184,10 +187,21 @@ const spellingStudent: Phase = {
   },
 };
 
+const model: Phase = {
+  name: 'model',
+  title: 'the student in bfloat16',
+  needs: ['student'],
+  async run(folder, { recipe, folderOf }): Promise<ModelResult> {
+    const bytes = await saveHalved(folderOf('student'), folder);
+    return { bytes, scores: await scoreStudentFolder(folder, recipe) };
+  },
+};
+
 /** All phases, the most telling first. */
 export const phasesOf = ({ compress: { targets } }: Recipe): Phase[] => [
   teacher,
   student,
+  model,
   spellingTeacher,
   spellingStudent,
   tuned,

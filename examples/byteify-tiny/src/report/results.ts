@@ -1,5 +1,5 @@
 import type { Recipe } from '../recipe.js';
-import { phasesOf, type CompressResult, type MergeResult, type StudentResult, type TeacherResult } from '../phases/index.js';
+import { phasesOf, type CompressResult, type MergeResult, type ModelResult, type StudentResult, type TeacherResult } from '../phases/index.js';
 import { readRecord } from '../phases/phase.js';
 import type { SpellingScores } from '../phases/spelling.js';
 
@@ -9,6 +9,8 @@ export interface Results {
   phases: { name: string; title: string; seconds: number }[];
   teacher?: TeacherResult;
   student?: StudentResult;
+  /** What the student is in bfloat16. */
+  model?: ModelResult;
   control?: StudentResult;
   compressed: CompressResult[];
   tuned?: TeacherResult;
@@ -29,6 +31,7 @@ export function readResults(out: string, recipe: Recipe): Results {
     phases: phases.map(({ name, title, seconds }) => ({ name, title, seconds })),
     ...some('teacher', of<TeacherResult>('teacher')),
     ...some('student', of<StudentResult>('student')),
+    ...some('model', of<ModelResult>('model')),
     ...some('control', of<StudentResult>('control')),
     compressed: recipe.compress.targets.flatMap((_, i) => of<CompressResult>(`compress-${i + 1}`) ?? []),
     ...some('tuned', of<TeacherResult>('tuned')),

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { ConfigError, Rng, type HasParameters } from '@bytelm/core';
 import { AdamW, groupParameters } from '@bytelm/core/train';
 import { SubwordTokenizer } from '@bytelm/distill';
+import { real } from '@bytelm/example-shared/cli';
 import { addTrainCommand, type TrainOptions, type TrainParts, type TrainStart } from '@bytelm/example-shared/commands';
 import { checkRunSettings, RUN_DEFAULTS, type RunSettings, type TrainJob } from '@bytelm/example-shared/train';
 import { fromHfConfig } from '../config.js';
@@ -14,13 +15,19 @@ import { loadSourceLM, loadTokenizer, openSource } from '../source.js';
 import { decodeText } from '../train/decode-text.js';
 import { openTokenBatches } from '../train/token-batches.js';
 
-interface OlmoTrainOptions extends TrainOptions {
-  tokenizer?: string;
+interface OlmoTrainSettings extends RunSettings {
+  /** Multiplies the rate of embedding table and head; 0: they stay as they are. */
+  tableLr: number;
 }
 
-const DEFAULTS = { ...RUN_DEFAULTS, length: 1024, lr: 3e-3, warmup: 0.05 } as const;
+interface OlmoTrainOptions extends TrainOptions {
+  tokenizer?: string;
+  tableLr?: number;
+}
 
-const PARTS: TrainParts<RunSettings, OlmoTrainOptions> = {
+const DEFAULTS = { ...RUN_DEFAULTS, length: 1024, lr: 3e-3, warmup: 0.05, tableLr: 1 } as const;
+
+const PARTS: TrainParts<OlmoTrainSettings, OlmoTrainOptions> = {
   program: 'olmo',
   description: 'train a small OLMo on your text, or train one further',
   examples: `
@@ -48,12 +55,13 @@ function addOptions(command: Command): void {
     .option('--preset <name>', `sizes to start from: ${Object.keys(OLMO_PRESETS).join(', ')} (default: tiny)`)
     .option('--config <file>', 'a published config.json of OLMo 2, Olmo 3 or Llama')
     .option('--init <model>', 'start from the weights and the tokenizer of a folder or Hugging Face id')
-    .option('--tokenizer <folder>', 'with tokenizer.json, for a model from scratch');
+    .option('--tokenizer <folder>', 'with tokenizer.json, for a model from scratch')
+    .option('--table-lr <factor>', `multiplies the rate of embedding table and head; 0 leaves them as they are, so that all that is learned can be merged into a byteified model (default: ${DEFAULTS.tableLr})`, real(0));
 }
 
-async function fresh(options: OlmoTrainOptions, given: Partial<RunSettings>): Promise<TrainStart<RunSettings>> {
+async function fresh(options: OlmoTrainOptions, given: Partial<OlmoTrainSettings>): Promise<TrainStart<OlmoTrainSettings>> {
   const { preset, config, init, tokenizer } = options;
-  const settings: RunSettings = { ...DEFAULTS, ...given, data: options.data!, init: init ?? null, seed: options.seed, backend: options.backend };
+  const settings: OlmoTrainSettings = { ...DEFAULTS, ...given, data: options.data!, init: init ?? null, seed: options.seed, backend: options.backend };
   checkRunSettings(settings);
   if (init !== undefined) {
     const other = (['preset', 'config', 'tokenizer'] as const).filter((key) => options[key] !== undefined);
@@ -70,7 +78,7 @@ async function fresh(options: OlmoTrainOptions, given: Partial<RunSettings>): Pr
 }
 
 /** From the weights of a folder, this run's or another's. */
-function startFrom(name: string, settings: RunSettings): TrainStart<RunSettings> {
+function startFrom(name: string, settings: OlmoTrainSettings): TrainStart<OlmoTrainSettings> {
   const job = async (): Promise<TrainJob> => {
     const source = await openSource(name);
     const { folder, config } = source.files;
@@ -90,7 +98,7 @@ interface JobParts {
   tokens: SubwordTokenizer;
   /** Of the tokenizer. */
   folder: string;
-  settings: RunSettings;
+  settings: OlmoTrainSettings;
 }
 
 function jobOf({ model, raw, tokens, folder, settings }: JobParts): TrainJob {
@@ -108,16 +116,22 @@ function jobOf({ model, raw, tokens, folder, settings }: JobParts): TrainJob {
       const { bitsPerByte } = await evaluateText(model, tokens, config, decodeText(valid, 'the held-out part'), { window: rowTokens, stride: rowTokens, batch: settings.batch });
       return { bitsPerByte };
     },
-    optimizer: () => optimizerOf(model, settings.weightDecay),
+    optimizer: () => optimizerOf(model, settings),
     saveConfig: save,
     save,
     dispose: () => model.dispose(),
   };
 }
 
-/** AdamW that spares norms and the embedding. */
-const optimizerOf = (model: HasParameters, weightDecay: number): AdamW =>
-  new AdamW(groupParameters(model.parameters(), (name, v) => ({ weightDecay: v.rank > 1 && !name.includes('embed_tokens') ? weightDecay : 0 })), { betas: [0.9, 0.95], eps: 1e-8 });
+/** AdamW that spares norms and the embedding. Runs of before `tableLr` have none. */
+function optimizerOf(model: HasParameters, { weightDecay, tableLr = 1 }: Pick<OlmoTrainSettings, 'weightDecay'> & { tableLr?: number }): AdamW {
+  const groups = groupParameters(model.parameters(), (name, v) => {
+    const isTable = /^(model\.embed_tokens|lm_head)\./.test(name);
+    const decays = v.rank > 1 && !name.includes('embed_tokens') && !(isTable && tableLr === 0);
+    return { weightDecay: decays ? weightDecay : 0, lrMultiplier: isTable ? tableLr : 1 };
+  });
+  return new AdamW(groups, { betas: [0.9, 0.95], eps: 1e-8 });
+}
 
 function presetOf(name: string) {
   if (!Object.hasOwn(OLMO_PRESETS, name)) throw new ConfigError(`[train] --preset ${name}: expected one of ${Object.keys(OLMO_PRESETS).join(', ')}.`);

@@ -1,3 +1,4 @@
+export { storedAsBf16 } from './bf16.js';
 export { boundaryDepths, chunkRow } from './chunk-rows.js';
 export { checkCheckpoint, checkpointText, compareTensors, type CheckpointReport } from './compare-tensors.js';
 export { findModel, type FindModelOptions, type FoundModel, type ModelSource, type Weights } from './find-model.js';

@@ -1,7 +1,7 @@
 import type { SavableTensor, StreamedTensor } from '@bytelm/core/io';
 
 /** float32 rounded to bfloat16, to the nearest, ties to even. */
-export function roundToBf16(values: Float32Array): Uint16Array {
+function roundToBf16(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   return Uint16Array.from(bits, (b) => (b + 0x7fff + ((b >>> 16) & 1)) >>> 16);
 }
