@@ -30,8 +30,8 @@ export function toyTeacher(folder: string, { tokenizer, settings, config }: ToyT
   return folder;
 }
 
-/** 12 kB of text as a file. */
-export function toyText(folder: string, text = TEXT + TEXT.toLowerCase()): string {
+/** 6 kB of text as a file. */
+export function toyText(folder: string, text = TEXT): string {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, 'text.txt');
   writeFileSync(path, text);
@@ -50,9 +50,9 @@ export const SHORT = {
   stage1Lr: 3e-3,
   stage2Lr: 1e-3,
   evalEvery: 4,
-  evalBytes: 200,
+  evalBytes: 128,
   window: 64,
   saveEvery: 2,
-  reportBytes: 400,
+  reportBytes: 160,
   backend: 'wasm',
 } as const;
