@@ -1,9 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { getKernelPolicy, wasmHeap, type WasmHeap } from '@bytelm/core';
+import { writeRowsWebGpu } from './cache-rows-webgpu.js';
 
 /** The heap, when tensors of the active backend may be written in place. */
 export function inPlaceHeap(): WasmHeap | null {
   return tf.getBackend() === 'wasm' && getKernelPolicy() === 'auto' ? wasmHeap(tf.backend() as never) : null;
+}
+
+/** Whether a tensor of the active backend may be written in place by WebGPU kernels: nothing else shares its memory. */
+export function isOwnOnWebGpu(...tensors: readonly tf.Tensor[]): boolean {
+  return tf.getBackend() === 'webgpu' && getKernelPolicy() === 'auto' && tensors.every((t) => tf.backend().refCount(t.dataId) === 1);
 }
 
 /**
@@ -24,6 +30,7 @@ export function writeRows(cache: tf.Tensor4D, values: tf.Tensor4D, targets: Int3
     }
     return cache;
   }
+  if (isOwnOnWebGpu(cache)) return writeRowsWebGpu(cache, values, targets);
   const next = tf.tidy(() => {
     const source = Int32Array.from({ length: B * C }, (_, i) => i);
     targets.forEach((target, i) => {

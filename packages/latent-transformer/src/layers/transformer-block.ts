@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { addRmsNorm, checkShape, ConfigError, Module, RMSNorm, type AddedPair, type ResidualBlock, type ResidualPair, type Rng, type SequenceContext, type WasmHeap } from '@bytelm/core';
-import { inPlaceHeap } from '../kernels/cache-rows.js';
-import { transformerStepWasm } from '../kernels/transformer-step/wasm.js';
+import { addRmsNorm, checkShape, ConfigError, Module, RMSNorm, type AddedPair, type ResidualBlock, type ResidualPair, type Rng, type SequenceContext } from '@bytelm/core';
+import { inPlaceHeap, isOwnOnWebGpu } from '../kernels/cache-rows.js';
+import { transformerStepWasm, type TransformerStepCall } from '../kernels/transformer-step/wasm.js';
+import { outputPair } from '../kernels/step-rows.js';
+import { canStepOnWebGpu, transformerStepWebGpu } from '../kernels/transformer-step/webgpu.js';
 import type { KvCacheState } from '../kv-cache.js';
 import { SelfAttention, type SelfAttentionConfig } from './self-attention.js';
 import { TRANSFORMER_NAMES, type TransformerLayout, type TransformerNames } from './names.js';
@@ -38,6 +40,8 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
   readonly mixer: SelfAttention;
   readonly norm2: RMSNorm | undefined;
   readonly mlp: SwiGLU | undefined;
+  /** How the matrices are kept; odd widths cannot be packed. */
+  private readonly matrices: 'plain' | 'packed' | 'mixed';
 
   /** @throws ConfigError */
   constructor(config: TransformerBlockConfig, rng?: Rng) {
@@ -57,6 +61,8 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
       this.mlp = this.addModule(names.mlp, new SwiGLU(mlp, rng?.fork('mlp')));
     }
     this.additions = this.mlp ? 2 : 1;
+    const packed = [...this.mixer.projection.linears, this.mixer.outProj, ...(this.mlp ? [...this.mlp.inputs, this.mlp.down] : [])].map((m) => m.packed !== undefined);
+    this.matrices = packed.every((p) => p) ? 'packed' : packed.some((p) => p) ? 'mixed' : 'plain';
   }
 
   forward(pair: ResidualPair, ctx: SequenceContext): AddedPair {
@@ -85,56 +91,60 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
     return this.mixer.rollback(state, rows, steps);
   }
 
-  step(pair: ResidualPair<tf.Tensor2D>, state: KvCacheState, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: KvCacheState } {
-    const heap = inPlaceHeap();
-    return heap ? this.fusedStep(heap, pair, state, rows) : this.around(pair, (x) => this.mixer.step(x, state, rows));
+  step(pair: ResidualPair<tf.Tensor2D>, state: KvCacheState, rows?: readonly number[], mayReuse?: boolean): AddedPair<tf.Tensor2D> & { state: KvCacheState } {
+    const heap = this.matrices === 'mixed' ? null : inPlaceHeap();
+    if (heap) {
+      const { call, state: next } = this.stepCall(pair, state, rows);
+      const out = outputPair(heap, pair, mayReuse);
+      transformerStepWasm(heap, call, out);
+      return { ...out, state: next };
+    }
+    if (this.matrices === 'plain' && isOwnOnWebGpu(state.k, state.v) && canStepOnWebGpu(pair.hidden.shape[0], this.mixer)) {
+      const { call, state: next } = this.stepCall(pair, state, rows);
+      return { ...transformerStepWebGpu(call), state: next };
+    }
+    return this.around(pair, (x) => this.mixer.step(x, state, rows));
   }
 
-  /** The same in one call of a wasm kernel. */
-  private fusedStep(heap: WasmHeap, pair: ResidualPair<tf.Tensor2D>, before: KvCacheState, rows: readonly number[] | undefined): AddedPair<tf.Tensor2D> & { state: KvCacheState } {
+  /** All that a fused step needs, and the state with room for the new position. */
+  private stepCall(pair: ResidualPair<tf.Tensor2D>, before: KvCacheState, rows: readonly number[] | undefined): { call: TransformerStepCall; state: KvCacheState } {
     const { mixer, mlp } = this;
-    const R = pair.hidden.shape[0];
     const expected = rows?.length ?? before.lengths.length;
     this.checkRows(pair.hidden, 'hidden', expected);
     if (pair.residual) this.checkRows(pair.residual, 'residual', expected);
     const { state, positions, slots, starts, counts } = mixer.cache.claim(before, rows);
     const tables = mixer.rotary?.tables(Math.max(0, ...positions) + 1);
-    const output = () => tf.engine().makeTensorFromTensorInfo(heap.output([R, this.dModel])) as tf.Tensor2D;
-    const out = { hidden: output(), residual: output() };
-    transformerStepWasm(
-      heap,
-      {
-        hidden: pair.hidden,
-        residual: pair.residual,
-        k: state.k,
-        v: state.v,
-        heads: mixer.numHeads,
-        cos: tables?.cos,
-        sin: tables?.sin,
-        interleaved: mixer.rotary?.config.interleaved ?? false,
-        scale: mixer.scale,
-        eps: this.norm1.eps,
-        intermediate: mlp?.dIntermediate ?? 0,
-        gateFirst: mlp?.order === 'gate-value' || mlp?.inputs.length === 2,
-        postNorm: this.postNorm,
-        normPerHead: mixer.config.qkNorm === 'per-head',
-        norm1: this.norm1.weight,
-        qkv: mixer.projection.linears,
-        qNorm: mixer.projection.qNorm?.weight,
-        kNorm: mixer.projection.kNorm?.weight,
-        out: mixer.outProj,
-        norm2: this.norm2?.weight,
-        gateUp: mlp?.inputs ?? [],
-        down: mlp?.down,
-        cacheRows: rows ?? positions.map((_, i) => i),
-        positions,
-        slots,
-        starts,
-        counts,
-      },
-      out,
-    );
-    return { ...out, state };
+    const call = {
+      hidden: pair.hidden,
+      residual: pair.residual,
+      k: state.k,
+      v: state.v,
+      heads: mixer.numHeads,
+      cos: tables?.cos,
+      sin: tables?.sin,
+      interleaved: mixer.rotary?.config.interleaved ?? false,
+      scale: mixer.scale,
+      eps: this.norm1.eps,
+      intermediate: mlp?.dIntermediate ?? 0,
+      gateFirst: mlp?.order === 'gate-value' || mlp?.inputs.length === 2,
+      postNorm: this.postNorm,
+      normPerHead: mixer.config.qkNorm === 'per-head',
+      packed: this.matrices === 'packed',
+      norm1: this.norm1.weight,
+      qkv: mixer.projection.linears,
+      qNorm: mixer.projection.qNorm?.weight,
+      kNorm: mixer.projection.kNorm?.weight,
+      out: mixer.outProj,
+      norm2: this.norm2?.weight,
+      gateUp: mlp?.inputs ?? [],
+      down: mlp?.down,
+      cacheRows: rows ?? positions.map((_, i) => i),
+      positions,
+      slots,
+      starts,
+      counts,
+    };
+    return { call, state };
   }
 
   /** The shape check in its cheap form: a step of a small model takes no longer than a few of the thorough ones. */

@@ -1,0 +1,105 @@
+
+struct Uniforms { heads: u32, kvHeads: u32, capacity: u32, share: u32, shares: u32, scale: f32, stride: u32, dim: u32, valueDim: u32, block: u32, pad0: u32, pad1: u32 }
+@group(0) @binding(0) var<storage, read> q: array<f32>;
+fn load_q(row: u32, c: u32) -> vec4f {
+  let at = row * u.dim + 4u * c;
+  return vec4f(q[at], select(0.0, q[at + 1u], 4u * c + 1u < u.dim), select(0.0, q[at + 2u], 4u * c + 2u < u.dim), select(0.0, q[at + 3u], 4u * c + 3u < u.dim));
+}
+@group(0) @binding(1) var<storage, read> k: array<f32>;
+fn load_k(row: u32, c: u32) -> vec4f {
+  let at = row * u.dim + 4u * c;
+  return vec4f(k[at], select(0.0, k[at + 1u], 4u * c + 1u < u.dim), select(0.0, k[at + 2u], 4u * c + 2u < u.dim), select(0.0, k[at + 3u], 4u * c + 3u < u.dim));
+}
+@group(0) @binding(2) var<storage, read> v: array<vec4f>;
+fn load_v(row: u32, c: u32) -> vec4f { return v[row * (u.valueDim / 4u) + c]; }
+@group(0) @binding(3) var<storage, read> rows: array<i32>;
+@group(0) @binding(4) var<storage, read_write> sums: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> marks: array<vec2f>;
+@group(0) @binding(6) var<uniform> u: Uniforms;
+var<workgroup> queries: array<vec4f, 8>;
+var<workgroup> keys: array<vec4f, 288>;
+var<workgroup> scores: array<f32, 33>;
+var<workgroup> tops: array<f32, 1>;
+var<workgroup> totals: array<f32, 1>;
+var<workgroup> shrinks: array<f32, 1>;
+var<workgroup> gathered: array<vec4f, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_index) t: u32) {
+  let tx = t % 8u;
+  let ty = t / 8u;
+  let D = (u.dim + 3u) / 4u;
+  let V = (u.valueDim + 3u) / 4u;
+  let N = u.block;
+  let group = u.heads / u.kvHeads;
+  let chunks = (group + 0u) / 1u;
+  let kvHead = w.y / chunks;
+  let g0 = w.y % chunks * 1u;
+  let cacheRow = u32(rows[w.z * 5u]) * u.capacity;
+  let start = u32(rows[w.z * 5u + 3u]);
+  let first = w.x * u.share;
+  let end = min(first + u.share, u32(rows[w.z * 5u + 4u]));
+  for (var g = ty; g < 1u; g += 8u) {
+    for (var c = tx; c < D; c += 8u) {
+      queries[g * 8u + c] = load_q(w.z * u.stride + kvHead * group + min(g0 + g, group - 1u), c) * u.scale;
+    }
+  }
+  if (t < 1u) {
+    tops[t] = -1e30;
+    totals[t] = 0.0;
+  }
+  let column = t % 8u;
+  let lane = t / 8u;
+  var o0 = vec4f();
+  for (var j0 = first; j0 < end; j0 += N) {
+    workgroupBarrier();
+    for (var r = ty; r < N; r += 8u) {
+      let j = start + min(j0 + r, end - 1u);
+      let source = (cacheRow + select(j, j - u.capacity, j >= u.capacity)) * u.kvHeads + kvHead;
+      for (var c = tx; c < D; c += 8u) { keys[r * 9u + c] = load_k(source, c); }
+    }
+    workgroupBarrier();
+    for (var x = t; x < 32u; x += 64u) {
+      let key = x % 32u;
+      let g = x / 32u;
+      var s = 0.0;
+      for (var d = 0u; d < D; d++) { s += dot(queries[g * 8u + d], keys[key * 9u + d]); }
+      scores[g * 33u + key] = select(-1e30, s, j0 + key < end);
+    }
+    workgroupBarrier();
+    if (t < 1u) {
+      var top = tops[t];
+      for (var key = 0u; key < N; key++) { top = max(top, scores[t * 33u + key]); }
+      shrinks[t] = exp(tops[t] - top);
+      tops[t] = top;
+    }
+    workgroupBarrier();
+    for (var x = t; x < 32u; x += 64u) {
+      let at = x / 32u * 33u + x % 32u;
+      scores[at] = select(0.0, exp(scores[at] - tops[x / 32u]), j0 + x % 32u < end);
+    }
+    workgroupBarrier();
+    o0 *= shrinks[0];
+    for (var key = lane; key < min(N, end - j0); key += 8u) {
+      let j = start + j0 + key;
+      let value = load_v((cacheRow + select(j, j - u.capacity, j >= u.capacity)) * u.kvHeads + kvHead, min(column, V - 1u));
+      o0 = fma(vec4f(scores[0u + key]), value, o0);
+    }
+    if (t < 1u) {
+      var total = totals[t] * shrinks[t];
+      for (var key = 0u; key < N; key++) { total += scores[t * 33u + key]; }
+      totals[t] = total;
+    }
+  }
+
+  workgroupBarrier();
+  gathered[t] = o0;
+  workgroupBarrier();
+  if (t < V && g0 + 0u < group) {
+    var sum = gathered[t];
+    for (var x = t + 8u; x < 64u; x += 8u) { sum += gathered[x]; }
+    let head = w.z * u.heads + kvHead * group + g0 + 0u;
+    sums[(head * u.shares + w.x) * V + t] = sum;
+    if (t == 0u) { marks[head * u.shares + w.x] = vec2f(tops[0], totals[0]); }
+  }
+}
