@@ -37,7 +37,7 @@ export interface SlotRange {
 
 /**
  * Rules of a key/value cache whose rows are at positions of their own. Methods **consume** the state they get and return the next one;
- * on `wasm` they write in place, so that an appended position costs the same at any length.
+ * on `wasm` and `webgpu` they write in place, so that an appended position costs the same at any length.
  */
 export class KvCache {
   readonly config: Readonly<Required<KvCacheConfig>>;

@@ -13,8 +13,11 @@ import {
   type Segmentation,
   type SequenceContext,
 } from '@bytelm/core';
-import { inPlaceHeap } from '../kernels/cache-rows.js';
-import { crossAttendWasm, crossKeysValuesWasm, emptyRows } from '../kernels/cross-step/wasm.js';
+import { inPlaceHeap, isOwnOnWebGpu } from '../kernels/cache-rows.js';
+import { crossAttendWasm, crossKeysValuesWasm } from '../kernels/cross-step/wasm.js';
+import { crossAttendWebGpu } from '../kernels/cross-step/webgpu.js';
+import { outputPair } from '../kernels/step-rows.js';
+import { canStepOnWebGpu } from '../kernels/transformer-step/webgpu.js';
 import { KvCache, type KvCacheState } from '../kv-cache.js';
 import { decodeAttention } from '../ops/decode-attention.js';
 import { CrossAttention, type CrossAttentionConfig } from './cross-attention.js';
@@ -96,16 +99,19 @@ export class CrossAttentionBlock extends Module implements ResidualBlock<KvCache
     return { hidden: made.hidden, residual: made.residual, state: next };
   }
 
-  step(pair: ResidualPair<tf.Tensor2D>, state: KvCacheState, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: KvCacheState } {
+  step(pair: ResidualPair<tf.Tensor2D>, state: KvCacheState, rows?: readonly number[], mayReuse?: boolean): AddedPair<tf.Tensor2D> & { state: KvCacheState } {
     const R = rows?.length ?? state.lengths.length;
     checkShape('CrossAttentionBlock.step', pair.hidden, 'hidden', `(${R}, ${this.dModel})`, {}, 'float32');
     const row = (i: number) => (rows ? rows[i]! : i);
     const counts = Array.from({ length: R }, (_, i) => this.cache.visible(state, row(i)).count);
     const heap = inPlaceHeap();
     if (heap) {
-      const out = { hidden: emptyRows(heap, R, this.dModel), residual: emptyRows(heap, R, this.dModel) };
+      const out = outputPair(heap, pair, mayReuse);
       crossAttendWasm(heap, this.attention, pair, state, { rows: counts.map((_, i) => row(i)), counts }, out);
       return { ...out, state };
+    }
+    if (!this.attention.wq.packed && isOwnOnWebGpu(state.k, state.v) && canStepOnWebGpu(R, this.attention)) {
+      return { ...crossAttendWebGpu(this.attention, pair, state, { rows: counts.map((_, i) => row(i)), counts }), state };
     }
     const out = tf.tidy((): Stepped => {
       const { normed, residual } = this.addNorm(pair);

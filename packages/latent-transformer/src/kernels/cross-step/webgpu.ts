@@ -1,0 +1,29 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
+import { decodeOnWebGpu, rowsOnWebGpu } from '../decode-attention/webgpu.js';
+import { pairOnWebGpu, productOnWebGpu } from '../transformer-step/webgpu-rows.js';
+import type { CacheTensors, CrossStepWeights } from './wasm.js';
+
+/**
+ * One query a row against its cache row, in four dispatches: `residual = hidden + residual; hidden = residual + attention(norm(residual))`.
+ * @param pair (R, D) each. @param rows, counts (R) cache row, and how many of its first slots are filled.
+ */
+export function crossAttendWebGpu(
+  layer: CrossStepWeights,
+  pair: { hidden: tf.Tensor2D; residual?: tf.Tensor2D | undefined },
+  cache: CacheTensors,
+  { rows, counts }: { rows: ArrayLike<number>; counts: ArrayLike<number> },
+): { hidden: tf.Tensor2D; residual: tf.Tensor2D } {
+  const backend = tf.backend() as KernelBackend;
+  const { weight, eps } = layer.normQuery;
+  const heads = layer.numHeads;
+  const [residual, normed] = pairOnWebGpu(backend, 'addNorm', { ...pair, weight, eps }) as [TensorInfo, TensorInfo];
+  const q = productOnWebGpu(backend, normed, { weights: [layer.wq.weight] });
+  const table = rowsOnWebGpu(backend, { cacheRows: rows, counts });
+  const reach = Array.from(counts).reduce((a, n) => Math.max(a, n), 1);
+  const y = decodeOnWebGpu(backend, { q, k: cache.k, v: cache.v, rows: table }, { heads, scale: layer.scale, reach });
+  const hidden = productOnWebGpu(backend, { ...y, shape: pair.hidden.shape }, { weights: [layer.wo.weight] }, { residual });
+  for (const t of [normed, q, table, y]) backend.disposeData(t.dataId);
+  const tensor = (t: TensorInfo) => tf.engine().makeTensorFromTensorInfo(t) as tf.Tensor2D;
+  return { hidden: tensor(hidden), residual: tensor(residual) };
+}
