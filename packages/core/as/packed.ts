@@ -1,4 +1,5 @@
 import { gemm, GEMM_SCRATCH_BYTES } from './lib/gemm';
+import { gemvRowsBf16, splitPairs } from './lib/gemv-bf16';
 import { copyRow } from './lib/rows';
 import { dot } from './lib/vec';
 
@@ -94,7 +95,7 @@ export function unpack(format: i32, rows: i32, columns: i32, words: usize, scale
 }
 
 export function scratchBytes(rows: i32, columns: i32): i32 {
-  return rows <= FEW_ROWS ? columns << 2 : GEMM_SCRATCH_BYTES + ((TILE * columns) << 2);
+  return rows <= FEW_ROWS ? (rows * columns) << 2 : GEMM_SCRATCH_BYTES + ((TILE * columns) << 2);
 }
 
 /** y (rows, N) = x (rows, K) unpack(words (N, ..))^T + bias (N, 0 = none). */
@@ -104,6 +105,11 @@ export function packedLinear(
 ): void {
   const wordRow = <usize>(K / perWord(format)) << 2;
   const scaleRow = group ? <usize>(K / group) << 2 : 0;
+  if (rows <= FEW_ROWS && format == BF16) {
+    for (let r = 0; r < rows; r++) splitPairs(K, x + (<usize>(r * K) << 2), scratch + (<usize>(r * K) << 2));
+    gemvRowsBf16(rows, N, K, words, scratch, K, bias, y, N);
+    return;
+  }
   if (rows <= FEW_ROWS) {
     for (let o = 0; o < N; o++) {
       unpack(format, 1, K, words, scales, group, scratch);

@@ -1,5 +1,6 @@
 import { GEMM_SCRATCH_BYTES } from '../../core/as/lib/gemm';
-import { attendRing } from './lib/attend';
+import { lineAt, lines } from '../../core/as/lib/lines';
+import { attendCache } from './lib/attend-cache';
 import { addNorm, addTo, normRow, project } from './lib/rows';
 
 // @ts-ignore: decorator
@@ -16,6 +17,8 @@ class KeysValues {
   dModel: i32;
   /** Floats between rows of x. */
   stride: i32;
+  /** Matrices hold bf16, two to a word. */
+  packed: i32;
   eps: f32;
   x: usize;
   norm: usize;
@@ -35,6 +38,7 @@ class Attend {
   dModel: i32;
   heads: i32;
   capacity: i32;
+  packed: i32;
   eps: f32;
   scale: f32;
   hiddenIn: usize;
@@ -52,24 +56,25 @@ class Attend {
   work: usize;
 }
 
-/** Bytes of `work`. @param scores the largest number of filled slots */
+/** Bytes of `work`. @param scores heads · the largest number of filled slots */
 export function crossStepScratch(rows: i32, dModel: i32, scores: i32): usize {
-  return <usize>GEMM_SCRATCH_BYTES + (<usize>(2 * rows * dModel + scores) << 2);
+  return <usize>GEMM_SCRATCH_BYTES + (<usize>(2 * rows * dModel + scores + 4 * 16) << 2);
 }
 
 /** Keys and values of normed rows, put into their slots. */
 export function crossKeysValues(block: usize): void {
   const c = changetype<KeysValues>(block);
   const D = c.dModel;
-  const normed = c.work + <usize>GEMM_SCRATCH_BYTES;
-  const made = f(normed, c.rows * D);
+  const work = lineAt(c.work);
+  const normed = work + <usize>GEMM_SCRATCH_BYTES;
+  const made = f(normed, lines(c.rows * D));
   for (let r = 0; r < c.rows; r++) {
     memory.copy(f(normed, r * D), f(c.x, r * c.stride), <usize>D << 2);
     normRow(D, f(normed, r * D), c.norm, c.eps);
   }
   for (let values = 0; values < 2; values++) {
     const cache = values ? c.v : c.k;
-    project(c.rows, D, D, values ? c.valueWeight : c.keyWeight, normed, 0, made, D, c.work);
+    project(c.packed != 0, c.rows, D, D, values ? c.valueWeight : c.keyWeight, normed, 0, made, D, work);
     for (let r = 0; r < c.rows; r++) memory.copy(f(cache, load<i32>(f(c.targets, r)) * D), f(made, r * D), <usize>D << 2);
   }
 }
@@ -79,15 +84,16 @@ export function crossAttend(block: usize): void {
   const c = changetype<Attend>(block);
   const D = c.dModel;
   const dim = D / c.heads;
-  const normed = c.work + <usize>GEMM_SCRATCH_BYTES;
-  const queries = f(normed, c.rows * D);
-  const scores = f(queries, c.rows * D);
+  const work = lineAt(c.work);
+  const normed = work + <usize>GEMM_SCRATCH_BYTES;
+  const queries = f(normed, lines(c.rows * D));
+  const scores = f(queries, lines(c.rows * D));
   addNorm(c.rows, D, c.hiddenIn, c.residualIn, c.norm, c.eps, c.residualOut, normed);
-  project(c.rows, D, D, c.queryWeight, normed, 0, queries, D, c.work);
+  project(c.packed != 0, c.rows, D, D, c.queryWeight, normed, 0, queries, D, work);
   for (let r = 0; r < c.rows; r++) {
     const at = load<i32>(f(c.cacheRows, r)) * c.capacity * D;
-    attendRing(f(normed, r * D), f(queries, r * D), f(c.k, at), f(c.v, at), 0, load<i32>(f(c.counts, r)), c.capacity, c.heads, c.heads, dim, dim, c.scale, scores);
+    attendCache(f(normed, r * D), f(queries, r * D), f(c.k, at), f(c.v, at), 0, load<i32>(f(c.counts, r)), c.capacity, c.heads, c.heads, dim, dim, c.scale, scores);
   }
-  project(c.rows, D, D, c.outWeight, normed, 0, c.hiddenOut, D, c.work);
+  project(c.packed != 0, c.rows, D, D, c.outWeight, normed, 0, c.hiddenOut, D, work);
   addTo(c.rows * D, c.hiddenOut, c.residualOut, c.hiddenOut);
 }

@@ -1,9 +1,9 @@
-import { attendRing } from './lib/attend';
+import { attendCache } from './lib/attend-cache';
 
 /**
  * y (R, H, Dv) of queries q (R, H, D) over a cache k (B, C, Hkv, D), v (B, C, Hkv, Dv).
  *
- * @param rows (R) i32 cache rows, 0 = all in order. @param starts, counts (R) i32 first slot seen and how many. @param scores heads / kvHeads · max count floats
+ * @param rows (R) i32 cache rows, 0 = all in order. @param starts, counts (R) i32 first slot seen and how many. @param scores heads · max count floats
  */
 export function decodeAttention(
   y: usize, q: usize, k: usize, v: usize, rows: usize, starts: usize, counts: usize,
@@ -11,7 +11,7 @@ export function decodeAttention(
 ): void {
   for (let r = 0; r < numRows; r++) {
     const b = rows ? load<i32>(rows + (<usize>r << 2)) : r;
-    attendRing(
+    attendCache(
       y + (<usize>(r * heads * valueDim) << 2), q + (<usize>(r * heads * dim) << 2),
       k + (<usize>(b * capacity * kvHeads * dim) << 2), v + (<usize>(b * capacity * kvHeads * valueDim) << 2),
       load<i32>(starts + (<usize>r << 2)), load<i32>(counts + (<usize>r << 2)), capacity, heads, kvHeads, dim, valueDim, scale, scores,

@@ -1,5 +1,6 @@
 import { GEMM_SCRATCH_BYTES } from '../../core/as/lib/gemm';
-import { attendRing } from './lib/attend';
+import { lineAt, lines } from '../../core/as/lib/lines';
+import { attendCache } from './lib/attend-cache';
 import { rotateHead } from './lib/rotate';
 import { addNorm, addTo, gated, normRow, project } from './lib/rows';
 
@@ -23,6 +24,8 @@ class Step {
   postNorm: i32;
   /** Queries and keys are normed head by head instead of all heads together. */
   normPerHead: i32;
+  /** Matrices hold bf16, two to a word. */
+  packed: i32;
   eps: f32;
   scale: f32;
   hiddenIn: usize;
@@ -81,7 +84,7 @@ function wideOf(qDim: i32, kvDim: i32, intermediate: i32): i32 {
 
 /** Bytes of `work`. */
 export function transformerStepScratch(rows: i32, dModel: i32, qDim: i32, kvDim: i32, intermediate: i32, scores: i32): usize {
-  return <usize>GEMM_SCRATCH_BYTES + (<usize>(rows * (dModel + qDim + wideOf(qDim, kvDim, intermediate)) + scores) << 2);
+  return <usize>GEMM_SCRATCH_BYTES + (<usize>(rows * (dModel + qDim + wideOf(qDim, kvDim, intermediate)) + scores + 5 * 16) << 2);
 }
 
 function normHeads(s: Step, x: usize, heads: i32, weight: usize): void {
@@ -110,7 +113,7 @@ function attendRows(s: Step, qkv: usize, y: usize, scores: usize): void {
     const slot = row + at(s.slots, r) * kvDim;
     memory.copy(f(s.k, slot), k, <usize>kvDim << 2);
     memory.copy(f(s.v, slot), v, <usize>kvDim << 2);
-    attendRing(f(y, r * qDim), q, f(s.k, row), f(s.v, row), at(s.starts, r), at(s.counts, r), s.capacity, s.heads, s.kvHeads, s.headDim, s.headDim, s.scale, scores);
+    attendCache(f(y, r * qDim), q, f(s.k, row), f(s.v, row), at(s.starts, r), at(s.counts, r), s.capacity, s.heads, s.kvHeads, s.headDim, s.headDim, s.scale, scores);
   }
 }
 
@@ -135,26 +138,27 @@ export function transformerStep(block: usize): void {
   const R = s.rows, D = s.dModel, F = s.intermediate;
   const qDim = s.heads * s.headDim, kvDim = s.kvHeads * s.headDim;
   const width = qDim + 2 * kvDim;
-  const gemmScratch = s.work;
+  const packed = s.packed != 0;
+  const gemmScratch = lineAt(s.work);
   const normed = gemmScratch + <usize>GEMM_SCRATCH_BYTES;
-  const mixed = f(normed, R * D);
-  const wide = f(mixed, R * qDim);
-  const scores = f(wide, R * wideOf(qDim, kvDim, F));
+  const mixed = f(normed, lines(R * D));
+  const wide = f(mixed, lines(R * qDim));
+  const scores = f(wide, lines(R * wideOf(qDim, kvDim, F)));
   const x = enter(s, s.hiddenIn, s.residualIn, s.norm1, normed);
-  project(R, s.kWeight ? qDim : width, D, s.qWeight, x, s.qBias, wide, width, gemmScratch);
+  project(packed, R, s.kWeight ? qDim : width, D, s.qWeight, x, s.qBias, wide, width, gemmScratch);
   if (s.kWeight) {
-    project(R, kvDim, D, s.kWeight, x, s.kBias, f(wide, qDim), width, gemmScratch);
-    project(R, kvDim, D, s.vWeight, x, s.vBias, f(wide, qDim + kvDim), width, gemmScratch);
+    project(packed, R, kvDim, D, s.kWeight, x, s.kBias, f(wide, qDim), width, gemmScratch);
+    project(packed, R, kvDim, D, s.vWeight, x, s.vBias, f(wide, qDim + kvDim), width, gemmScratch);
   }
   attendRows(s, wide, mixed, scores);
-  project(R, D, qDim, s.outWeight, mixed, s.outBias, s.hiddenOut, D, gemmScratch);
+  project(packed, R, D, qDim, s.outWeight, mixed, s.outBias, s.hiddenOut, D, gemmScratch);
   leave(s, s.norm1);
   if (F == 0) return;
   const z = enter(s, s.hiddenOut, s.residualOut, s.norm2, normed);
   const product = f(wide, R * 2 * F);
-  project(R, s.upWeight ? F : 2 * F, D, s.gateWeight, z, s.gateBias, wide, 2 * F, gemmScratch);
-  if (s.upWeight) project(R, F, D, s.upWeight, z, s.upBias, f(wide, F), 2 * F, gemmScratch);
+  project(packed, R, s.upWeight ? F : 2 * F, D, s.gateWeight, z, s.gateBias, wide, 2 * F, gemmScratch);
+  if (s.upWeight) project(packed, R, F, D, s.upWeight, z, s.upBias, f(wide, F), 2 * F, gemmScratch);
   gated(R, F, wide, s.gateFirst != 0, product);
-  project(R, D, F, s.downWeight, product, s.downBias, s.hiddenOut, D, gemmScratch);
+  project(packed, R, D, F, s.downWeight, product, s.downBias, s.hiddenOut, D, gemmScratch);
   leave(s, s.norm2);
 }

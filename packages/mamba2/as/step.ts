@@ -1,5 +1,6 @@
 import { GEMM_SCRATCH_BYTES, gemm } from '../../core/as/lib/gemm';
 import { gemvRows } from '../../core/as/lib/gemv';
+import { lineAt, lines } from '../../core/as/lib/lines';
 import { addRow, copyRow } from '../../core/as/lib/rows';
 import { exp1, hsum4, silu1, silu4, softplus1 } from '../../core/as/lib/vec';
 import { gatedNorm, rmsNorm } from '../../core/as/norm';
@@ -10,7 +11,7 @@ const GEMV_ROWS: i32 = 6;
 
 /** Floats of scratch of `step` for R rows, without the row list. */
 export function stepScratch(R: i32, D: i32, dInner: i32, projRows: i32, C: i32): i32 {
-  return (R > GEMV_ROWS ? GEMM_SCRATCH_BYTES >> 2 : 0) + R * (D + dInner + projRows) + C + 16;
+  return (R > GEMV_ROWS ? GEMM_SCRATCH_BYTES >> 2 : 0) + R * (D + dInner + projRows) + C + 5 * 16;
 }
 
 /** y = x W^T (+ bias), rows of x and y adjacent. */
@@ -126,11 +127,11 @@ export function step(
   const dInner = dMlp + dSsm;
   const C = dSsm + 2 * G * N;
   const projRows = 2 * dMlp + dSsm + C + H;
-  const gs = scratch;
-  const normed = R > GEMV_ROWS ? scratch + GEMM_SCRATCH_BYTES : scratch;
-  const p = at(normed, R * D);
-  const inner = at(p, R * projRows);
-  const xBC = at(inner, R * dInner);
+  const gs = lineAt(scratch);
+  const normed = R > GEMV_ROWS ? gs + GEMM_SCRATCH_BYTES : gs;
+  const p = at(normed, lines(R * D));
+  const inner = at(p, lines(R * projRows));
+  const xBC = at(inner, lines(R * dInner));
   if (norm) {
     if (!residual) copyRow(R * D, hidden, sum);
     // The inverse root of each row goes where nothing is yet.

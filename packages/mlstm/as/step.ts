@@ -1,6 +1,7 @@
 import { at } from '../../core/as/lib/elementwise';
 import { GEMM_SCRATCH_BYTES, gemm } from '../../core/as/lib/gemm';
 import { gemvRows } from '../../core/as/lib/gemv';
+import { lineAt, lines } from '../../core/as/lib/lines';
 import { addRow, copyRow } from '../../core/as/lib/rows';
 import { exp1, softplus1 } from '../../core/as/lib/vec';
 import { rmsNorm } from '../../core/as/norm';
@@ -12,7 +13,7 @@ const GEMV_ROWS: i32 = 6;
 
 /** Floats of scratch of `step` for R rows, without the row list. @param qk, v widths over all heads */
 export function stepScratch(R: i32, D: i32, H: i32, qk: i32, v: i32, F: i32): i32 {
-  return (R > GEMV_ROWS ? GEMM_SCRATCH_BYTES >> 2 : 0) + R * (D + max(2 * qk + 3 * v + 2 * H, 2 * F)) + 16;
+  return (R > GEMV_ROWS ? GEMM_SCRATCH_BYTES >> 2 : 0) + R * (D + max(2 * qk + 3 * v + 2 * H, 2 * F)) + 9 * 16;
 }
 
 /** y = x Wᵀ (+ bias), rows of x and y adjacent. */
@@ -108,14 +109,14 @@ export function step(
   norm2: usize, gateWeight: usize, upWeight: usize, downWeight: usize,
   R: i32, D: i32, H: i32, K: i32, V: i32, F: i32, cap: f32, cellEps: f32, headEps: f32, eps: f32, scratch: usize,
 ): void {
-  const gs = scratch;
-  const normed = R > GEMV_ROWS ? scratch + GEMM_SCRATCH_BYTES : scratch;
-  const q = at(normed, R * D);
-  const k = at(q, R * H * K);
-  const v = at(k, R * H * K);
-  const o = at(v, R * H * V);
-  const h = at(o, R * H * V);
-  const i = at(h, R * H * V);
+  const gs = lineAt(scratch);
+  const normed = R > GEMV_ROWS ? gs + GEMM_SCRATCH_BYTES : gs;
+  const q = at(normed, lines(R * D));
+  const k = at(q, lines(R * H * K));
+  const v = at(k, lines(R * H * K));
+  const o = at(v, lines(R * H * V));
+  const h = at(o, lines(R * H * V));
+  const i = at(h, lines(R * H * V));
   const f = at(i, R * H);
   if (norm) {
     if (!residual) copyRow(R * D, hidden, sum);
@@ -144,7 +145,7 @@ export function step(
   project(R, D, H * V, h, outWeight, 0, y, gs);
   if (!norm2) return;
   rmsNorm(R, 1, D, eps, y, sum, norm2, normed, sum, q);
-  const up = at(q, R * F);
+  const up = at(q, lines(R * F));
   project(R, F, D, normed, gateWeight, 0, q, gs);
   project(R, F, D, normed, upWeight, 0, up, gs);
   swiglu(1, R * F, 0, q, up, q);

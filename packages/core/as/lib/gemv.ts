@@ -1,10 +1,10 @@
 import { madd } from './madd';
-import { dot, hsum4 } from './vec';
+import { dot, hsum4x4 } from './vec';
 
 /** Four dot products with x of weight rows `step` bytes apart. */
 // @ts-ignore: decorator
 @inline
-function dot4(ins: i32, w: usize, step: usize, x: usize): v128 {
+export function dot4(ins: i32, w: usize, step: usize, x: usize): v128 {
   const w1 = w + step;
   const w2 = w1 + step;
   const w3 = w2 + step;
@@ -29,12 +29,7 @@ function dot4(ins: i32, w: usize, step: usize, x: usize): v128 {
     t2 = madd(x1, v128.load(w2 + k, 16), t2);
     t3 = madd(x1, v128.load(w3 + k, 16), t3);
   }
-  let sum = f32x4(
-    hsum4(f32x4.add(s0, t0)),
-    hsum4(f32x4.add(s1, t1)),
-    hsum4(f32x4.add(s2, t2)),
-    hsum4(f32x4.add(s3, t3)),
-  );
+  let sum = hsum4x4(f32x4.add(s0, t0), f32x4.add(s1, t1), f32x4.add(s2, t2), f32x4.add(s3, t3));
   for (let k = body; k < <usize>ins << 2; k += 4) {
     const column = f32x4(load<f32>(w + k), load<f32>(w1 + k), load<f32>(w2 + k), load<f32>(w3 + k));
     sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(x + k), column));
@@ -42,8 +37,8 @@ function dot4(ins: i32, w: usize, step: usize, x: usize): v128 {
   return sum;
 }
 
-/** A matrix that stretches over so many floats (256 KiB) is read from beyond the first caches. */
-const FAR: i32 = 1 << 16;
+/** A matrix that stretches over so many floats (32 KiB) is taken for one of many, read from beyond the first caches. */
+export const FAR: i32 = 1 << 13;
 
 // @ts-ignore: decorator
 @inline

@@ -33,8 +33,11 @@ export interface ResidualBlock<S = any> extends HasParameters {
   initState(batchSize: number): S;
   /** Any number of positions on top of a state; rows may have different `ctx.lengths`. */
   prefill(pair: ResidualPair, state: S, ctx: SequenceContext): AddedPair & { state: S };
-  /** One position, (R, D): one row for each entry of `rows` (ascending; default all), other rows of the state stay as they are. */
-  step(pair: ResidualPair<tf.Tensor2D>, state: S, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: S };
+  /**
+   * One position, (R, D): one row for each entry of `rows` (ascending; default all), other rows of the state stay as they are.
+   * @param mayReuse The block may put its results into the pair's own tensors and return those. Default: it makes new ones.
+   */
+  step(pair: ResidualPair<tf.Tensor2D>, state: S, rows?: readonly number[], mayReuse?: boolean): AddedPair<tf.Tensor2D> & { state: S };
   /** As in `SequenceModel`: the next position of these rows begins a new document. */
   startDocument(state: S, rows: readonly number[]): S;
   /** Blocks whose past can be shortened, as in `SequenceModel`. */

@@ -3,6 +3,7 @@ import type { AddedPair, ResidualBlock, ResidualPair } from '../contracts/residu
 import type { SequenceContext } from '../contracts/sequence-context.js';
 import { ConfigError } from '../errors.js';
 import { Module } from '../module/module.js';
+import { hostTensor, hostValues } from '../op/host-view.js';
 import { addRmsNorm, rmsNorm } from '../ops/norm.js';
 import { checkDepths, type LayeredModel } from './layered-model.js';
 
@@ -86,7 +87,7 @@ export class ResidualStack extends Module implements LayeredModel<ResidualStackS
   }
 
   fromStream(stream: tf.Tensor3D): tf.Tensor3D {
-    return this.normWeight ? rmsNorm(stream, this.normWeight, { eps: this.eps }) : tf.clone(stream);
+    return tf.tidy(() => (this.normWeight ? rmsNorm(stream, this.normWeight, { eps: this.eps }) : tf.clone(stream)));
   }
 
   initState(batchSize: number): ResidualStackState {
@@ -98,7 +99,7 @@ export class ResidualStack extends Module implements LayeredModel<ResidualStackS
   }
 
   step(x: tf.Tensor2D, state: ResidualStackState, rows?: readonly number[]): { y: tf.Tensor2D; state: ResidualStackState } {
-    return this.run(x, state, (block, pair, s) => block.step(pair, s, rows));
+    return this.run(x, state, (block, pair, s, mayReuse) => block.step(pair, s, rows, mayReuse));
   }
 
   startDocument(state: ResidualStackState, rows: readonly number[]): ResidualStackState {
@@ -112,19 +113,35 @@ export class ResidualStack extends Module implements LayeredModel<ResidualStackS
   private run<T extends tf.Tensor>(
     x: T,
     state: ResidualStackState,
-    apply: (block: ResidualBlock, pair: ResidualPair<T>, state: unknown) => AddedPair<T> & { state: unknown },
+    apply: (block: ResidualBlock, pair: ResidualPair<T>, state: unknown, mayReuse: boolean) => AddedPair<T> & { state: unknown },
   ): { y: T; state: ResidualStackState } {
     const layers: unknown[] = [];
     let pair: ResidualPair<T> = { hidden: x };
     this.blocks.forEach((block, i) => {
-      const next = apply(block, pair, state.layers[i]);
-      if (i > 0) tf.dispose([pair.hidden, pair.residual!]);
+      const next = apply(block, pair, state.layers[i], i > 0);
+      if (i > 0) {
+        if (next.hidden !== pair.hidden) pair.hidden.dispose();
+        if (next.residual !== pair.residual) pair.residual!.dispose();
+      }
       layers.push(next.state);
       pair = next;
     });
-    const y = tf.tidy(() => this.norm(pair as AddedPair<T>));
-    tf.dispose([pair.hidden, pair.residual!]);
+    const y = this.end(pair as AddedPair<T>);
+    pair.hidden.dispose();
+    pair.residual!.dispose();
     return { y, state: { layers } };
+  }
+
+  /** `norm` outside of gradients; a sum of two short rows is a loop. */
+  private end<T extends tf.Tensor>(pair: AddedPair<T>): T {
+    const { hidden, residual } = pair;
+    const sum =
+      !this.normWeight &&
+      hostTensor<T>(hidden.shape, (out) => {
+        const [a, b] = [hostValues(hidden)!, hostValues(residual)!];
+        for (let i = 0; i < out.length; i++) out[i] = a[i]! + b[i]!;
+      });
+    return sum || tf.tidy(() => this.norm(pair));
   }
 
   private norm<T extends tf.Tensor>({ hidden, residual }: AddedPair<T>): T {

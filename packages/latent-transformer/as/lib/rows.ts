@@ -1,5 +1,6 @@
-import { gemm } from '../../../core/as/lib/gemm';
+import { gemm, GEMM_SCRATCH_BYTES } from '../../../core/as/lib/gemm';
 import { gemvRows } from '../../../core/as/lib/gemv';
+import { gemvRowsBf16, splitPairs } from '../../../core/as/lib/gemv-bf16';
 import { hsum4, silu1, silu4 } from '../../../core/as/lib/vec';
 
 // @ts-ignore: decorator
@@ -11,8 +12,25 @@ function f(p: usize, i: i32): usize {
 /** Rows from which packing for `gemm` pays. */
 const GEMM_ROWS: i32 = 4;
 
-/** y (R, outs) = x (R, ins) Wᵀ (+ bias), rows of y `stride` floats apart. @param gemmScratch GEMM_SCRATCH_BYTES; only used for many rows */
-export function project(rows: i32, outs: i32, ins: i32, w: usize, x: usize, bias: usize, y: usize, stride: i32, gemmScratch: usize): void {
+/** The same with a packed weight: so many rows at a time as the scratch holds of x. */
+function projectPacked(rows: i32, outs: i32, ins: i32, words: usize, x: usize, bias: usize, y: usize, stride: i32, scratch: usize): void {
+  const most = GEMM_SCRATCH_BYTES / (ins << 2);
+  for (let first = 0; first < rows; first += most) {
+    const n = min(most, rows - first);
+    for (let r = 0; r < n; r++) splitPairs(ins, f(x, (first + r) * ins), f(scratch, r * ins));
+    gemvRowsBf16(n, outs, ins, words, scratch, ins, bias, f(y, first * stride), stride);
+  }
+}
+
+/**
+ * y (R, outs) = x (R, ins) Wᵀ (+ bias), rows of y `stride` floats apart.
+ * @param packed W holds bf16, two to a word. @param gemmScratch GEMM_SCRATCH_BYTES
+ */
+export function project(packed: bool, rows: i32, outs: i32, ins: i32, w: usize, x: usize, bias: usize, y: usize, stride: i32, gemmScratch: usize): void {
+  if (packed) {
+    projectPacked(rows, outs, ins, w, x, bias, y, stride, gemmScratch);
+    return;
+  }
   if (rows < GEMM_ROWS) {
     gemvRows(rows, outs, ins, w, ins, x, ins, bias, y, stride, false);
     return;

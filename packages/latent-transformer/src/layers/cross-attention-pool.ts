@@ -18,7 +18,8 @@ import {
   type WasmHeap,
 } from '@bytelm/core';
 import { inPlaceHeap } from '../kernels/cache-rows.js';
-import { crossAttendWasm, crossKeysValuesWasm, emptyRows } from '../kernels/cross-step/wasm.js';
+import { crossAttendWasm, crossKeysValuesWasm } from '../kernels/cross-step/wasm.js';
+import { emptyRows } from '../kernels/step-rows.js';
 import { KvCache, type KvCacheState } from '../kv-cache.js';
 import { decodeAttention } from '../ops/decode-attention.js';
 import { CrossAttention, type CrossAttentionConfig } from './cross-attention.js';

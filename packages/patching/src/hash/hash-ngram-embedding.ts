@@ -1,4 +1,4 @@
-import { ConfigError, DataError, embedding, Module, canReadSync, type ByteEmbedder, type Rng, type SequenceContext } from '@bytelm/core';
+import { ConfigError, DataError, embedding, hostTensor, hostValues, Module, canReadSync, type ByteEmbedder, type Rng, type SequenceContext } from '@bytelm/core';
 import type { HostTensor, TensorSource } from '@bytelm/core/io';
 import * as tf from '@tensorflow/tfjs-core';
 import { hashNgramsOnHost } from '../kernels/hash-ngrams/limbs.js';
@@ -141,6 +141,8 @@ export class HashNgramEmbedding extends Module implements ByteEmbedder<HashNgram
       all[i * (H + 1) + H] = ids[i]!;
       state.last.set(all.subarray(i * (H + 1) + 1, (i + 1) * (H + 1)), at);
     }
+    const quick = this.stepOnHost(ids, all);
+    if (quick) return { y: quick, state };
     const y = tf.tidy(() => {
       const now = tf.tensor2d(ids, [R, 1], 'int32');
       if (this.config.storage === 'host') return tf.reshape(this.embed(now, now, all, H), [R, this.dModel]) as tf.Tensor2D;
@@ -149,6 +151,26 @@ export class HashNgramEmbedding extends Module implements ByteEmbedder<HashNgram
       return tf.reshape(hashEmbedding(now, buckets, { bytes: this.weight, tables: this.tables }), [R, this.dModel]) as tf.Tensor2D;
     });
     return { y, state };
+  }
+
+  /** Where tables are on the host anyway: rows are looked up and added without any op. */
+  private stepOnHost(ids: Int32Array, all: Int32Array): tf.Tensor2D | undefined {
+    const [R, D] = [ids.length, this.dModel];
+    if (this.config.storage === 'host') return undefined;
+    return hostTensor<tf.Tensor2D>([R, D], (out) => {
+      const buckets = hashNgramsOnHost(all, [R, this.history + 1], this.attrs(this.history));
+      const bytes = hostValues(this.weight)!;
+      for (let i = 0; i < R; i++) out.set(bytes.subarray(ids[i]! * D, (ids[i]! + 1) * D), i * D);
+      this.tables.forEach((pieces, t) => {
+        const tables = pieces.map((p) => hostValues(p)!);
+        for (let i = 0; i < R; i++) {
+          const row = buckets[t * R + i]!;
+          const piece = Math.floor(row / this.config.pieceRows);
+          const from = (row - piece * this.config.pieceRows) * D;
+          for (let d = 0; d < D; d++) out[i * D + d]! += tables[piece]![from + d]!;
+        }
+      });
+    });
   }
 
   /**

@@ -8,16 +8,19 @@ interface CrossStepModule {
   crossAttend(block: number): void;
 }
 
+/** Square; of bf16 where `packed` is there, all four alike. */
+type CrossMatrix = { weight: tf.Tensor; packed: object | undefined };
+
 /** The weights of a cross-attention layer. */
 export interface CrossStepWeights {
   numHeads: number;
   scale: number;
   normQuery: { weight: tf.Tensor; eps: number };
   normMemory: { weight: tf.Tensor; eps: number };
-  wq: { weight: tf.Tensor };
-  wk: { weight: tf.Tensor };
-  wv: { weight: tf.Tensor };
-  wo: { weight: tf.Tensor };
+  wq: CrossMatrix;
+  wk: CrossMatrix;
+  wv: CrossMatrix;
+  wo: CrossMatrix;
 }
 
 export interface CacheTensors {
@@ -40,12 +43,12 @@ export function crossKeysValuesWasm(
   const lib = wasmInstance<CrossStepModule>(heap, module);
   const R = targets.length;
   const D = layer.wk.weight.shape[0]!;
-  const WORDS = 12;
+  const WORDS = 13;
   const block = heap.scratch(4 * (WORDS + R) + lib.crossStepScratch(R, D, 0));
   const words = heap.i32(block, WORDS + R);
   const tensors = [layer.normMemory.weight, layer.wk.weight, layer.wv.weight, cache.k, cache.v];
-  words.set([R, D, stride, 0, heap.offset(x) + 4 * first, ...tensors.map((t) => heap.offset(t)), block + 4 * WORDS, block + 4 * (WORDS + R)]);
-  heap.f32(block, WORDS)[3] = layer.normMemory.eps;
+  words.set([R, D, stride, Number(layer.wk.packed !== undefined), 0, heap.offset(x) + 4 * first, ...tensors.map((t) => heap.offset(t)), block + 4 * WORDS, block + 4 * (WORDS + R)]);
+  heap.f32(block, WORDS)[4] = layer.normMemory.eps;
   words.set(targets, WORDS);
   lib.crossKeysValues(block);
 }
@@ -64,20 +67,15 @@ export function crossAttendWasm(
 ): void {
   const lib = wasmInstance<CrossStepModule>(heap, module);
   const [R, D] = pair.hidden.shape;
-  const WORDS = 18;
+  const WORDS = 19;
   const longest = Array.from(counts).reduce((a, n) => Math.max(a, n), 1);
-  const block = heap.scratch(4 * (WORDS + 2 * R) + lib.crossStepScratch(R, D, longest));
+  const block = heap.scratch(4 * (WORDS + 2 * R) + lib.crossStepScratch(R, D, layer.numHeads * longest));
   const words = heap.i32(block, WORDS + 2 * R);
   const lists = block + 4 * WORDS;
   const tensors = [pair.hidden, pair.residual, out.hidden, out.residual, layer.normQuery.weight, layer.wq.weight, layer.wo.weight, cache.k, cache.v];
-  words.set([R, D, layer.numHeads, cache.k.shape[1], 0, 0, ...tensors.map((t) => heap.offset(t)), lists, lists + 4 * R, lists + 8 * R]);
-  heap.f32(block, WORDS).set([layer.normQuery.eps, layer.scale], 4);
+  words.set([R, D, layer.numHeads, cache.k.shape[1], Number(layer.wq.packed !== undefined), 0, 0, ...tensors.map((t) => heap.offset(t)), lists, lists + 4 * R, lists + 8 * R]);
+  heap.f32(block, WORDS).set([layer.normQuery.eps, layer.scale], 5);
   words.set(rows, WORDS);
   words.set(counts, WORDS + R);
   lib.crossAttend(block);
-}
-
-/** An (R, D) tensor that a kernel fills. */
-export function emptyRows(heap: WasmHeap, rows: number, width: number): tf.Tensor2D {
-  return tf.engine().makeTensorFromTensorInfo(heap.output([rows, width])) as tf.Tensor2D;
 }

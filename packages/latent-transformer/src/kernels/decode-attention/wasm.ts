@@ -11,7 +11,7 @@ export const decodeAttentionWasm = wasmKernel<DecodeInput, DecodeAttrs, DecodeMo
   const [R, H, D] = q!.shape as [number, number, number];
   const [, capacity, kvHeads, valueDim] = v!.shape as [number, number, number, number];
   const y = heap.output([R, H, valueDim]);
-  const ints = heap.scratch(4 * (3 * R + (H / kvHeads) * Math.max(1, ...attrs.counts)));
+  const ints = heap.scratch(4 * (3 * R + H * Math.max(1, ...attrs.counts)));
   const view = heap.i32(ints, 3 * R);
   view.set(attrs.counts);
   view.set(attrs.starts ?? new Int32Array(R), R);

@@ -29,6 +29,8 @@ export interface TransformerStepCall {
   gateFirst: boolean;
   postNorm: boolean;
   normPerHead: boolean;
+  /** Matrices are words of bf16. */
+  packed: boolean;
   norm1: tf.Tensor;
   /** One for queries, keys and values, or one for each. */
   qkv: readonly Weights[];
@@ -48,7 +50,7 @@ export interface TransformerStepCall {
 }
 
 /** Words of the struct `Step` in `as/transformer-step.ts`: whole numbers, floats, tensors, lists of one entry a row, work space. */
-const INTS = 12;
+const INTS = 13;
 const FLOATS = 2;
 const TENSORS = 26;
 const LISTS = 5;
@@ -61,11 +63,11 @@ export function transformerStepWasm(heap: WasmHeap, call: TransformerStepCall, o
   const [, capacity, kvHeads, headDim] = call.k.shape;
   let longest = 1;
   for (let i = 0; i < R; i++) longest = Math.max(longest, call.counts[i]!);
-  const work = lib.transformerStepScratch(R, D, call.heads * headDim, kvHeads * headDim, call.intermediate, (call.heads / kvHeads) * longest);
+  const work = lib.transformerStepScratch(R, D, call.heads * headDim, kvHeads * headDim, call.intermediate, call.heads * longest);
   const total = STRUCT_WORDS + LISTS * R;
   const block = heap.scratch(4 * total + work);
   const words = heap.i32(block, total);
-  words.set([R, D, call.heads, kvHeads, headDim, call.cos?.shape[1] ?? 0, Number(call.interleaved), capacity, call.intermediate, Number(call.gateFirst), Number(call.postNorm), Number(call.normPerHead)]);
+  words.set([R, D, call.heads, kvHeads, headDim, call.cos?.shape[1] ?? 0, Number(call.interleaved), capacity, call.intermediate, Number(call.gateFirst), Number(call.postNorm), Number(call.normPerHead), Number(call.packed)]);
   heap.f32(block, STRUCT_WORDS).set([call.eps, call.scale], INTS);
   const [q, k, v] = call.qkv;
   const [gate, up] = call.gateUp;
