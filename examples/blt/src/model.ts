@@ -11,7 +11,7 @@
  * - The main network has no norm at its end. Rotary positions run in pairs (2i, 2i + 1).
  * - An EOS ends the document: nothing after it sees anything before it, and patches begin anew.
  */
-import { ConfigError, HierarchicalLM, LinearHead, ResidualStack, type Chunker, type ResidualBlock, type Rng, type SequenceModel } from '@bytelm/core';
+import { ConfigError, HierarchicalLM, LinearHead, ResidualStack, withWeightFormat, type Chunker, type ResidualBlock, type Rng, type SequenceModel, type WeightFormat } from '@bytelm/core';
 import {
   CrossAttentionBlock,
   CrossAttentionDecoder,
@@ -37,6 +37,8 @@ export interface BLTOptions {
   entropyModel?: EntropyModel | undefined;
   /** Hash tables on the device, trainable, or on the host, as stored; then `loadTables` fills them. Default 'device'. */
   hashStorage?: 'device' | 'host' | undefined;
+  /** How matrices are kept: `bf16` takes half the memory, loses nothing of published bf16 weights, and cannot be trained. Default: as around this call, float32. */
+  weights?: WeightFormat | undefined;
   /** Round patch axes up to a multiple of this; 16 keeps the number of WebGPU buffers small. Default 1. */
   padPatchesTo?: number | undefined;
   /** Positions beyond their windows that caches keep, so that so many drafted bytes can be taken back (`speculate`). Default 0. */
@@ -49,6 +51,8 @@ const MODEL_NAMES = { embed: '', backbone: '', head: 'local_decoder.output' };
 
 /** A BLT. Its entropy model, if it has one, is no part of its parameters: it is trained on its own. */
 export function createBLT(rawConfig: BLTConfig, options: BLTOptions = {}): HierarchicalLM {
+  const { weights, ...rest } = options;
+  if (weights) return withWeightFormat(weights, () => createBLT(rawConfig, rest));
   const config = resolveBLTConfig(rawConfig);
   const { encoder, global, decoder, crossAttention: cross, vocabSize, hash, eosId } = config;
   const { rng, padPatchesTo } = options;
@@ -127,7 +131,9 @@ function crossStd({ initStdFactor, decoder }: BLTConfig, dModel: number, layer: 
 }
 
 /** The entropy model of a configuration. */
-export function createEntropyModel(config: EntropyModelConfig, options: { rng?: Rng | undefined; eosId?: number | undefined } = {}): EntropyModel {
+export function createEntropyModel(config: EntropyModelConfig, options: { rng?: Rng | undefined; eosId?: number | undefined; weights?: WeightFormat | undefined } = {}): EntropyModel {
+  const { weights, ...rest } = options;
+  if (weights) return withWeightFormat(weights, () => createEntropyModel(config, rest));
   return new EntropyModel({ ...config, documentEnds: [options.eosId ?? 2] }, options.rng);
 }
 

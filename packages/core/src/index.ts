@@ -42,6 +42,7 @@ export { splitLast } from './ops/split-last.js';
 export { silu, splitSwiglu, swiglu } from './ops/swiglu.js';
 // modules
 export { joinName, Module, type HasParameters, type ParameterMap } from './module/module.js';
+export { withWeightFormat, type WeightFormat } from './module/weight-format.js';
 export { putRows, takeRows, zeroRows } from './module/rows.js';
 export { cloneState, copyTensor, disposeState, keepState, type StateTree } from './state.js';
 export { Rng, type RngState } from './rng.js';

@@ -5,6 +5,7 @@ import type { Segmentation } from '../contracts/segmentation.js';
 import { SequenceContext, type StageRecord } from '../contracts/sequence-context.js';
 import { ConfigError, DataError } from '../errors.js';
 import { Module, type HasParameters } from '../module/module.js';
+import { checkTrainable } from '../module/weight-format.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import type { LossAndGrads, TrainableModel, TrainBatch } from '../train/types.js';
 import { firedByStage } from './stage.js';
@@ -113,6 +114,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
    * byte), the auxiliary losses, and per stage `positionsPerChunk0`, … as numbers. The caller frees every tensor.
    */
   async lossAndGrads(batch: TrainBatch): Promise<LossAndGrads> {
+    checkTrainable('lossAndGrads', this);
     const { ctx, labels } = windows(batch);
     const prepared = batch.segmentation && checkedSegmentation(batch.segmentation, ctx);
     const begun = prepared ? ctx.with({ plan: [prepared] }) : ctx;

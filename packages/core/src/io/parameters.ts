@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { CheckpointError, NumericError } from '../errors.js';
+import { encodeRows } from '../kernels/packed/format.js';
 import type { HasParameters, ParameterMap } from '../module/module.js';
+import { packedShape } from '../module/weight-format.js';
 import { renameAll, type KeyMap } from './key-map.js';
 import type { HostTensor, TensorSource } from './tensor-source.js';
 
@@ -38,13 +40,13 @@ export async function loadParameters(module: HasParameters, source: TensorSource
   const loadedFrom = new Map<tf.Variable, string>();
   let done = 0;
   for (const [name, fileName] of pairs) {
-    const host = await source.read(fileName);
-    checkFinite(source.name, fileName, host);
     const variable = parameters.get(name)!;
     const earlier = loadedFrom.get(variable);
-    if (earlier !== undefined) await checkTied(source, earlier, fileName, host);
+    const packed = packedShape(variable);
+    const host = packed ? undefined : await readFinite(source, fileName);
+    if (earlier !== undefined) await checkTied(source, earlier, fileName, host ?? (await source.read(fileName)));
     else {
-      const value = tf.tensor(host.values, host.shape, 'float32');
+      const value = host ? tf.tensor(host.values, host.shape, 'float32') : tf.tensor(await readWords(source, fileName, packed!), variable.shape, 'int32');
       variable.assign(value);
       value.dispose();
       touch(variable);
@@ -75,7 +77,8 @@ function match(module: string, parameters: ParameterMap, source: TensorSource, o
       continue;
     }
     const { shape, dtype } = source.info(fileName);
-    if (shape.join() !== variable.shape.join()) wrong.push(`${fileName} file (${shape.join(', ')}) vs model (${variable.shape.join(', ')})`);
+    const wanted = packedShape(variable) ?? variable.shape;
+    if (shape.join() !== wanted.join()) wrong.push(`${fileName} file (${shape.join(', ')}) vs model (${wanted.join(', ')})`);
     else if (!/^B?F\d/.test(dtype)) wrong.push(`${fileName} file dtype ${dtype} vs model float32`);
     pairs.set(name, fileName);
   }
@@ -95,6 +98,25 @@ function match(module: string, parameters: ParameterMap, source: TensorSource, o
 }
 
 const shorten = (names: string[]): string => (names.length > 20 ? `${names.slice(0, 20).join(', ')}, … (${names.length} in all)` : names.join(', '));
+
+async function readFinite(source: TensorSource, name: string): Promise<HostTensor> {
+  const host = await source.read(name);
+  checkFinite(source.name, name, host);
+  return host;
+}
+
+/** A matrix as bf16, two to a word: as the file has it, or rounded to the nearest. */
+async function readWords(source: TensorSource, name: string, [rows, columns]: readonly [number, number]): Promise<Int32Array> {
+  if (source.info(name).dtype !== 'BF16') {
+    const { values } = await readFinite(source, name);
+    return encodeRows(values as Float32Array, rows, columns, { format: 'bf16', group: 0 }).words;
+  }
+  const words = (await source.read(name, { as: 'packed' })).values as Int32Array;
+  const bad = words.findIndex((w) => (w & 0x7f80) === 0x7f80 || ((w >>> 16) & 0x7f80) === 0x7f80);
+  // The plain form says which value it is.
+  if (bad >= 0) await readFinite(source, name);
+  return words;
+}
 
 function checkFinite(file: string, name: string, { values }: HostTensor): void {
   for (let i = 0; i < values.length; i++) {

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { CheckpointError } from '../errors.js';
+import { packedShape } from '../module/weight-format.js';
 import { DTYPE_BYTES, sizeOf, type HostTensor, type StoredDtype } from './tensor-source.js';
 import { writeFileAtomic, type WriteFs } from './write-atomic.js';
 
@@ -14,6 +15,21 @@ export interface StreamedTensor {
 /** What can be saved under a name: a tensor of any backend, values on the host, or a stream of bytes. */
 export type SavableTensor = tf.Tensor | HostTensor | StreamedTensor;
 export type SavableTensors = ReadonlyMap<string, SavableTensor> | Readonly<Record<string, SavableTensor>>;
+
+/** Packed weights as what they are: their words are rows of BF16. */
+export function savable(t: SavableTensor): SavableTensor {
+  const shape = packedShape(t);
+  if (!shape) return t;
+  const words = t as tf.Tensor;
+  return {
+    dtype: 'BF16',
+    shape,
+    async *chunks() {
+      const values = await words.data();
+      yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    },
+  };
+}
 
 const STORED: Record<string, StoredDtype> = { float32: 'F32', int32: 'I32', bool: 'BOOL' };
 
@@ -50,7 +66,7 @@ export async function serializeSafetensors(tensors: SavableTensors, metadata: Re
 
 /** The file piece by piece: the header, then the values of each tensor. */
 export async function* safetensorsChunks(tensors: SavableTensors, metadata: Record<string, string> = {}): AsyncGenerator<Uint8Array> {
-  const list = [...(tensors instanceof Map ? tensors : Object.entries(tensors))] as [string, SavableTensor][];
+  const list = ([...(tensors instanceof Map ? tensors : Object.entries(tensors))] as [string, SavableTensor][]).map(([name, t]): [string, SavableTensor] => [name, savable(t)]);
   const refused = list.filter(([name, t]) => !storedDtype(t) || name === '__metadata__').map(([name, t]) => `${name} (${t.dtype})`);
   if (refused.length) throw new CheckpointError(`[saveSafetensors] expected float32, int32 or bool tensors with names other than __metadata__, got ${refused.join(', ')}. Hint: cast or leave them out.`);
   // Wide formats first, so that every tensor is aligned to its width.

@@ -1,5 +1,5 @@
 import { CheckpointError } from '../errors.js';
-import { saveSafetensors, storedBytes, storedDtype, type SavableTensor, type SavableTensors } from './save-safetensors.js';
+import { saveSafetensors, savable, storedBytes, storedDtype, type SavableTensor, type SavableTensors } from './save-safetensors.js';
 import { writeFileAtomic } from './write-atomic.js';
 
 export interface SaveShardsOptions {
@@ -21,7 +21,7 @@ export interface SaveShardsOptions {
 export async function saveShards(tensors: SavableTensors, folder: string, options: SaveShardsOptions = {}): Promise<string> {
   const { maxShardBytes = 4e9, metadata = {}, onProgress } = options;
   const { join } = await import('node:path');
-  const list = [...(tensors instanceof Map ? tensors : Object.entries(tensors))] as [string, SavableTensor][];
+  const list = ([...(tensors instanceof Map ? tensors : Object.entries(tensors))] as [string, SavableTensor][]).map(([name, t]): [string, SavableTensor] => [name, savable(t)]);
   const refused = list.filter(([, t]) => !storedDtype(t)).map(([name, t]) => `${name} (${t.dtype})`);
   if (refused.length) throw new CheckpointError(`[saveShards] expected float32, int32 or bool tensors, got ${refused.join(', ')}. Hint: cast or leave them out.`);
   const shards = divide(list, maxShardBytes);

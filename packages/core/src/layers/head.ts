@@ -1,7 +1,8 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import type { ByteHead } from '../contracts/index.js';
 import { Module } from '../module/module.js';
 import { linear } from '../ops/linear.js';
+import { packedLinear, type PackedWeight } from '../ops/packed.js';
 import type { Rng } from '../rng.js';
 import type { Embedding } from './embedding.js';
 
@@ -10,7 +11,10 @@ import type { Embedding } from './embedding.js';
  * With `boundaryFrom` its ids also say where chunks end, see `ByteHead`.
  */
 export class LinearHead extends Module implements ByteHead {
+  /** (V, D), or its words where it is packed. */
   readonly weight: tf.Variable;
+  /** Where it is packed (`withWeightFormat`); a tied table never is. */
+  readonly packed: PackedWeight | undefined;
   readonly vocabSize: number;
   readonly boundaryFrom: number | undefined;
 
@@ -21,12 +25,13 @@ export class LinearHead extends Module implements ByteHead {
     if (config.tiedTo) {
       this.weight = this.tieParameter('weight', config.tiedTo.weight);
     } else {
-      const shape = [config.vocabSize, config.dModel];
-      this.weight = this.addParameter('weight', rng ? rng.normal(shape, config.initStd ?? 0.02, config.initCut) : tf.zeros(shape));
+      const shape: [number, number] = [config.vocabSize, config.dModel];
+      const initial = rng && (() => rng.normal(shape, config.initStd ?? 0.02, config.initCut));
+      ({ variable: this.weight, packed: this.packed } = this.addMatrix('weight', shape, initial));
     }
   }
 
   forward(x: tf.Tensor): tf.Tensor {
-    return linear(x, this.weight as tf.Tensor as tf.Tensor2D);
+    return this.packed ? packedLinear(x, this.packed) : linear(x, this.weight as tf.Tensor as tf.Tensor2D);
   }
 }

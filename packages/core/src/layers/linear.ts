@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { Module } from '../module/module.js';
 import { linear } from '../ops/linear.js';
+import { packedLinear, type PackedWeight } from '../ops/packed.js';
 import type { Rng } from '../rng.js';
 
 export interface LinearConfig {
@@ -17,7 +18,10 @@ export interface LinearConfig {
 /** `y = x Wᵀ + b`. Keys: `weight` (out, in), `bias` (out). */
 export class Linear extends Module {
   readonly config: Readonly<LinearConfig>;
+  /** (out, in), or its words where it is packed. */
   readonly weight: tf.Variable;
+  /** Where it is packed (`withWeightFormat`). */
+  readonly packed: PackedWeight | undefined;
   readonly bias: tf.Variable | undefined;
 
   constructor(config: LinearConfig, rng?: Rng) {
@@ -25,13 +29,15 @@ export class Linear extends Module {
     this.config = config;
     const { inFeatures, outFeatures, bias = true, initStd, initCut } = config;
     const bound = 1 / Math.sqrt(inFeatures);
-    const shape = [outFeatures, inFeatures];
-    this.weight = this.addParameter('weight', !rng ? tf.zeros(shape) : initStd === undefined ? rng.uniform(shape, -bound, bound) : rng.normal(shape, initStd, initCut));
+    const shape: [number, number] = [outFeatures, inFeatures];
+    const initial = rng && (() => (initStd === undefined ? rng.uniform(shape, -bound, bound) : rng.normal(shape, initStd, initCut)));
+    ({ variable: this.weight, packed: this.packed } = this.addMatrix('weight', shape, initial));
     if (bias) this.bias = this.addParameter('bias', rng ? rng.uniform([outFeatures], -bound, bound) : tf.zeros([outFeatures]));
   }
 
   /** (..., in) → (..., out). */
   forward<T extends tf.Tensor>(x: T): T {
-    return linear(x, this.weight as tf.Tensor as tf.Tensor2D, this.bias as tf.Tensor1D | undefined) as T;
+    const bias = this.bias as tf.Tensor1D | undefined;
+    return (this.packed ? packedLinear(x, this.packed, bias) : linear(x, this.weight as tf.Tensor as tf.Tensor2D, bias)) as T;
   }
 }

@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { PackedWeight } from '../ops/packed.js';
+import { asPacked, packedShape, packedWords, packsNow } from './weight-format.js';
 
 /** Parameters by their published checkpoint name. A tied parameter appears under each of its names as the same object. */
 export type ParameterMap = Map<string, tf.Variable>;
@@ -28,6 +30,19 @@ export abstract class Module implements HasParameters {
     return variable;
   }
 
+  /**
+   * A matrix of a linear map: as `withWeightFormat` says, packed or plain.
+   * @param initial Without it zeros.
+   */
+  protected addMatrix(name: string, shape: [number, number], initial?: () => tf.Tensor): { variable: tf.Variable; packed: PackedWeight | undefined } {
+    if (!packsNow(shape[1])) return { variable: this.addParameter(name, initial?.() ?? tf.zeros(shape)), packed: undefined };
+    const words = packedWords(shape, initial?.());
+    const variable = tf.variable(words, false);
+    words.dispose();
+    this.own.set(name, variable);
+    return { variable, packed: asPacked(variable, shape) };
+  }
+
   protected addModule<M extends HasParameters>(name: string, child: M): M {
     this.children.push([name, child]);
     return child;
@@ -46,9 +61,9 @@ export abstract class Module implements HasParameters {
     return all;
   }
 
-  /** Number of distinct trainable values. */
+  /** Number of distinct values, packed ones included. */
   get numParameters(): number {
-    return [...new Set(this.parameters().values())].reduce((n, v) => n + v.size, 0);
+    return [...new Set(this.parameters().values())].reduce((n, v) => n + v.size * (packedShape(v) ? 2 : 1), 0);
   }
 
   dispose(): void {

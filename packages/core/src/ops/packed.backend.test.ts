@@ -32,6 +32,17 @@ describe.each(backendsForTest())('packed weights on %s', (backend) => {
     });
   });
 
+  it('bf16 of any even width, and of more than the first caches hold', async () => {
+    for (const [n, k] of [[1, 2], [5, 14], [9, 70], [530, 258]] as const) {
+      const { packed } = await weightOf('bf16', n, k);
+      const bias = random(n);
+      for (const rows of [1, 2]) {
+        const x = random(rows, k);
+        await expectClose(packedLinear(x, packed, bias), linear(x, unpackWeight(packed), bias), { atol: 2e-5, rtol: 1e-5, name: `${n} x ${k}, ${rows} rows` });
+      }
+    }
+  });
+
   it('has gradients of x and bias, and leaks nothing', async () => {
     const { packed } = await weightOf('bf16', 3, 4);
     await checkGradients((x: tf.Tensor, b: tf.Tensor) => packedLinear(x, packed, b), [random(2, 4), random(3)]);

@@ -55,7 +55,7 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
     this.dMain = config.dMain ?? config.dModel;
     this.straightThrough = config.straightThrough ?? true;
     this.residualProj = this.addModule('residual_proj', new Linear({ inFeatures: config.dModel, outFeatures: config.dModel }, rng));
-    const zeros = tf.zeros(this.residualProj.weight.shape);
+    const zeros = tf.zeros(this.residualProj.weight.shape, this.residualProj.weight.dtype);
     this.residualProj.weight.assign(zeros);
     zeros.dispose();
     if (this.dMain !== this.dModel) {

@@ -35,11 +35,6 @@ function floatOf(bits: number): number {
   return cell.getFloat32(0);
 }
 
-function bitsOfFloat(value: number): number {
-  cell.setFloat32(0, value);
-  return cell.getInt32(0);
-}
-
 function halfOf(h: number): number {
   const sign = h & 0x8000 ? -1 : 1;
   const exponent = (h >> 10) & 31;
@@ -48,11 +43,13 @@ function halfOf(h: number): number {
   return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
 }
 
-/** The nearest bf16, ties to even, as 16 bits. */
-function toBf16(value: number): number {
-  const bits = bitsOfFloat(value);
-  if (Number.isNaN(value)) return 0x7fc0;
-  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
+/** Pairs of floats as words of the nearest bf16, ties to even. */
+function bf16Words(values: Float32Array): Int32Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const words = new Int32Array(values.length / 2);
+  const half = (b: number) => ((b & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (b + 0x7fff + ((b >>> 16) & 1)) >>> 16);
+  for (let i = 0; i < words.length; i++) words[i] = half(bits[2 * i]!) | (half(bits[2 * i + 1]!) << 16);
+  return words;
 }
 
 /** The nearest f16, ties to even, as 16 bits; too large becomes infinite. */
@@ -79,8 +76,9 @@ export function encodeRows(values: Float32Array, rows: number, columns: number, 
   const mask = bits === 16 ? 0xffff : (1 << bits) - 1;
   const words = new Int32Array((rows * columns) / per);
   const put = (i: number, field: number) => (words[Math.floor(i / per)]! |= (field & mask) << (bits * (i % per)));
+  if (format === 'bf16') return { words: bf16Words(values), scales: undefined };
   if (!isInteger(format)) {
-    for (let i = 0; i < values.length; i++) put(i, format === 'bf16' ? toBf16(values[i]!) : toF16(values[i]!));
+    for (let i = 0; i < values.length; i++) put(i, toF16(values[i]!));
     return { words, scales: undefined };
   }
   if (!(group > 0) || columns % group) throw new ConfigError(`[packWeight] expected a \`group\` that divides the ${columns} inputs, got ${group}.`);
