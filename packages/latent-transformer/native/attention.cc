@@ -9,6 +9,9 @@ using namespace bytelm;
 
 namespace {
 
+/** Queries of a task: some tiles. */
+constexpr int64_t BLOCK = 4 * TILE;
+
 void scaleRow(int64_t n, float f, float* x) {
   for (int64_t i = 0; i < n; i += LANES) store(x + i, load(x + i, n - i) * f, n - i);
 }
@@ -56,12 +59,16 @@ BYTELM_OP(Attention) {
   const MaskInputs in(call);
   float* y = call.output({s.batch, s.queries, s.heads, s.valueDim});
   float* lse = call.output({s.batch, s.heads, s.queries});
-  parallel(s.batch * s.heads, [&](int64_t task) {
-    const int64_t b = task / s.heads, h = task % s.heads;
-    const RowMask mask(in, b, s.queries, s.keys);
+  std::vector<RowMask> masks;
+  for (int64_t b = 0; b < s.batch; b++) masks.emplace_back(in, b, s.queries, s.keys);
+  // A long row is several tasks: one prompt with few heads must keep all threads busy.
+  const int64_t blocks = (s.queries + BLOCK - 1) / BLOCK;
+  parallel(s.batch * s.heads * blocks, [&](int64_t task) {
+    const int64_t row = task / blocks, b = row / s.heads, h = row % s.heads, first = task % blocks * BLOCK;
+    const RowMask& mask = masks[static_cast<size_t>(b)];
     float* scores = scratch(TILE * TILE + TILE * s.valueDim + 2 * TILE);
     float *acc = scores + TILE * TILE, *m = acc + TILE * s.valueDim, *l = m + TILE;
-    for (int64_t i0 = 0; i0 < s.queries; i0 += TILE) {
+    for (int64_t i0 = first; i0 < std::min(s.queries, first + BLOCK); i0 += TILE) {
       const int64_t rows = std::min(TILE, s.queries - i0);
       zero(TILE * s.valueDim, acc);
       for (int64_t i = 0; i < TILE; i++) m[i] = HIDDEN, l[i] = 0;
@@ -78,7 +85,7 @@ BYTELM_OP(Attention) {
         const bool isEmpty = l[i] == 0;
         if (!isEmpty) scaleRow(s.valueDim, 1 / l[i], acc + i * s.valueDim);
         copy(s.valueDim, acc + i * s.valueDim, y + s.yAt(b, h) + (i0 + i) * s.yRow);
-        lse[task * s.queries + i0 + i] = isEmpty ? 0 : m[i] + std::log(l[i]);
+        lse[row * s.queries + i0 + i] = isEmpty ? 0 : m[i] + std::log(l[i]);
       }
     }
   });

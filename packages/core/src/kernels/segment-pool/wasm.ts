@@ -1,15 +1,13 @@
 import base64 from '../../generated/segment-pool.wasm.js';
 import { wasmKernel } from '../../op/wasm-kernel.js';
-import type { PoolMode, SegmentPoolAttrs } from './naive.js';
+import { MODES } from './modes.js';
+import type { SegmentPoolAttrs } from './naive.js';
 
 /** Functions of as/segment-pool.ts. */
 interface Lib {
   segmentPool(batch: number, length: number, width: number, num: number, mode: number, x: number, ids: number, y: number): void;
   segmentPoolGrad(batch: number, length: number, width: number, num: number, mode: number, x: number, ids: number, y: number, dy: number, dx: number): void;
 }
-
-/** As numbered in as/segment-pool.ts. */
-const MODES: readonly PoolMode[] = ['sum', 'mean', 'max', 'min', 'first', 'last'];
 
 export const wasmSegmentPool = wasmKernel<'x' | 'ids', SegmentPoolAttrs, Lib>(base64, ({ inputs: { x, ids }, attrs: { num, mode }, heap, lib }) => {
   const [batch, length, width] = x!.shape;
