@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { byteifiedTable } from './byteified-table.js';
 import { fitLine, growthPlot, growthTable, type GrowthRow } from './growth-plots.js';
 import { opsTable } from './ops/table.js';
 import { findPeers } from './peers.js';
@@ -55,6 +56,16 @@ describe('side by side', () => {
     expect(targetsOf(row({ work: 'prefill' }))).toEqual([]);
   });
 
+  it('holds BLT against generate as shipped, and bf16 against nothing', () => {
+    const decode = row({ config: 'blt-10M', work: 'decode', speedRatio: 3, shippedRatio: 40 });
+    expect(targetsOf(decode)).toMatchObject([{ met: true }, { what: 'over generate as shipped', attained: '40×', met: false }]);
+    const { speedRatio: _, memoryRatio: __, ...alone } = row({ side: 'wasm bf16', work: 'decode' });
+    const file = { name: 'x', date: '2026-01-02T03:04:05Z', machine: { cpu: 'c', cores: 2, memoryGB: 8, os: 'o', node: 'v', tfjs: '4', commit: 'a' }, threads: 2, rounds: 1, seconds: 8 };
+    const text = sideBySideTable({ ...file, rows: [{ ...alone, side: 'pytorch as shipped' }, decode, alone] });
+    for (const part of ['PyTorch as shipped', 'over generate as shipped ≥ 50×: **missed** (40×)', 'compared with nothing']) expect(text).toContain(part);
+    expect(text.split('\n').find((l) => l.includes('bytelm wasm bf16'))).toMatch(/\| {2}\|$/);
+  });
+
   it('writes a table with machine, versions and commit', () => {
     const machine = { cpu: 'Some CPU', cores: 2, memoryGB: 8, os: 'Linux', node: 'v20', tfjs: '4.22.0', commit: 'abc123' };
     const peer = { ...row({ side: 'pytorch' }), speedRatio: undefined, memoryRatio: undefined } as unknown as Row;
@@ -103,6 +114,13 @@ describe('growth', () => {
     const svg = await growthPlot(rows, { title: 'memory', x: 'bytes', y: 'MB' });
     expect(svg).toContain('demo, wasm');
   });
+});
+
+it('tabulates byteified models against their source', () => {
+  const row = { size: '6M', backend: 'wasm' as const, parameters: 6.1e6, bodyStepsPerByte: 0.25, peakRssMb: 300, cpuShare: 1 };
+  const text = byteifiedTable([{ ...row, patch: 'source', bytesPerSecond: 1000, speedRatio: 1 }, { ...row, patch: 4, bytesPerSecond: 1234, speedRatio: 1.234 }]);
+  expect(text).toContain('| 6M | wasm | source model | 6.1 M | 1,000 | 1.00 | 0.250 | 300 | 1.00 |');
+  expect(text).toContain('byteified, 4 bytes a patch | 6.1 M | 1,234 | 1.23');
 });
 
 it('makes markdown and files', () => {

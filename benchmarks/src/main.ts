@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { BACKEND_NAMES, BytelmError, ConfigError, type BackendName } from '@bytelm/core';
 import { HNET_PRESETS } from '@bytelm/example-hnet';
+import { byteifiedRows, byteifiedTable, type ByteifiedRow } from './byteified-table.js';
 import { contextRows, growthPlot, growthTable, memoryRows } from './growth-plots.js';
 import { gpuRows, gpuTable, type GpuRow } from './gpu-kernels.js';
 import { machine } from './machine.js';
@@ -12,8 +13,9 @@ import { lastResult, regressions } from './regressions.js';
 import { RESULTS, saveResult } from './save.js';
 import { sideBySide } from './side-by-side.js';
 import { machineLine, sideBySideTable, type ResultFile } from './tables.js';
+import { SIZES } from './work/byteified.js';
 
-const GROUPS: Record<string, readonly string[]> = { models: ['demo', 'hnet-1stage-8M', 'mambabyte-8M', 'llamabyte-8M'], blt: ['blt-10M', 'blt-40M'] };
+const GROUPS: Record<string, readonly string[]> = { models: ['demo', 'hnet-1stage-8M', 'mambabyte-8M', 'llamabyte-8M'], blt: ['blt-10M', 'blt-40M'], bolmo: ['bolmo-10M'] };
 const CONFIGS = Object.values(GROUPS).flat();
 
 interface Options {
@@ -29,6 +31,8 @@ interface Options {
   preset?: string[];
   out: string;
   json?: boolean;
+  bf16?: boolean;
+  size?: string[];
   check?: boolean;
 }
 
@@ -44,7 +48,7 @@ const positive = (value: string): number => {
 
 const program = new Command('bench')
   .description('time bytelm: whole models beside PyTorch on the same weights, growth with context and length, single ops')
-  .argument('<name>', `${CONFIGS.join(', ')}, or ${Object.entries(GROUPS).map(([group, all]) => `${group} (${all.join(', ')})`).join(', ')}; context, memory, ops, gpu`)
+  .argument('<name>', `${CONFIGS.join(', ')}, or ${Object.entries(GROUPS).map(([group, all]) => `${group} (${all.join(', ')})`).join(', ')}; byteified, context, memory, ops, gpu`)
   .option('--backend <name>', `repeatable, ${BACKEND_NAMES.join(', ')} (default: wasm and tensorflow; ops: wasm)`, many(BACKEND_NAMES))
   .option('--work <name>', `repeatable, ${WORKS.join(', ')} (default: all)`, many(WORKS))
   .option('--seconds <number>', 'length of one measurement', positive, 8)
@@ -53,6 +57,8 @@ const program = new Command('bench')
   .addOption(new Option('--compile <mode>', 'torch.compile on the other side; auto tries both and keeps the faster').choices(['auto', 'on', 'off']).default('auto'))
   .option('--peers <dir>', 'folder with the PyTorch models and their bench.py (or BYTELM_PEERS)')
   .option('--python <path>', 'Python with torch, transformers, safetensors, numpy (or BYTELM_PYTHON; default: python3)')
+  .option('--bf16', 'decode once more with matrices kept in bf16 (wasm), a line of its own')
+  .option('--size <name>', `byteified: repeatable, size of the source model's body, ${Object.keys(SIZES).join(', ')} (default: 6M, 85M)`, many(Object.keys(SIZES)))
   .option('--preset <name>', 'context, memory: repeatable, which models', many(Object.keys(HNET_PRESETS)))
   .option('--only <text>', 'ops whose name contains this')
   .option('--out <dir>', 'where results are written', RESULTS)
@@ -83,12 +89,18 @@ async function run(name: string, options: Options): Promise<void> {
     const file: ResultFile<GpuRow> = { ...base, rows };
     return finish({ ...file, device }, `# GPU kernels\n\n${machineLine(file)} ${device}.\n\n${gpuTable(rows)}\n`);
   }
+  if (name === 'byteified') {
+    const sizes = options.size ?? ['6M', '85M'];
+    const rows = await byteifiedRows({ sizes, backends: options.backend ?? ['wasm'], seconds: options.seconds, rounds: options.rounds, threads: options.threads, say });
+    const file: ResultFile<ByteifiedRow> = { ...base, rows };
+    return finish(file, `# byteified: decoding speed against bytes per patch\n\n${machineLine(file)}\n\n${byteifiedTable(rows)}\n`);
+  }
   if (name === 'context' || name === 'memory') return growth(name, options, base, finish, say);
   const configs = GROUPS[name] ?? [name];
-  if (!configs.every((c) => CONFIGS.includes(c))) throw new ConfigError(`[bench] ${name}: expected ${[...CONFIGS, ...Object.keys(GROUPS)].join(', ')}, context, memory, ops or gpu.`);
+  if (!configs.every((c) => CONFIGS.includes(c))) throw new ConfigError(`[bench] ${name}: expected ${[...CONFIGS, ...Object.keys(GROUPS)].join(', ')}, byteified, context, memory, ops or gpu.`);
   const peers = findPeers(options);
   const { rounds, seconds } = options;
-  const { rows, torch } = await sideBySide({ configs, works: options.work ?? WORKS, backends: options.backend ?? ['wasm', 'tensorflow'], rounds, seconds, peers, say });
+  const { rows, torch } = await sideBySide({ configs, works: options.work ?? WORKS, backends: options.backend ?? ['wasm', 'tensorflow'], rounds, seconds, peers, bf16: options.bf16, say });
   const file = { ...base, torch, rounds, seconds, rows };
   const before = options.check ? lastResult(options.out, name, file.machine) : undefined;
   finish(file, sideBySideTable(file));

@@ -28,6 +28,8 @@ export interface PeerResult {
   ms_per_step_median?: number;
   ms_per_step_p99?: number;
   ms_to_first_byte?: number;
+  /** BLT: `shipped` is transformers' own model, generating without a cache. */
+  impl: 'fast' | 'shipped' | 'peer';
 }
 
 export interface PeerOptions {
@@ -56,9 +58,9 @@ export async function saveWeights(peers: PeerOptions, config: string, folder: st
   await bench(peers, ['--config', config, '--save', folder]);
 }
 
-export async function runPeer(peers: PeerOptions, job: { config: string; work: Work; seconds: number; weights: string }): Promise<PeerResult> {
-  const { config, work, seconds, weights } = job;
-  return bench(peers, ['--config', config, '--work', work, '--seconds', String(seconds), '--weights', weights, '--compile', peers.compile]) as Promise<PeerResult>;
+export async function runPeer(peers: PeerOptions, job: { config: string; work: Work; seconds: number; weights: string; impl?: 'shipped' }): Promise<PeerResult> {
+  const { config, work, seconds, weights, impl } = job;
+  return bench(peers, ['--config', config, '--work', work, '--seconds', String(seconds), '--weights', weights, '--compile', impl ? 'off' : peers.compile, ...(impl ? ['--impl', impl] : [])]) as Promise<PeerResult>;
 }
 
 /** GFLOP/s of a 1024³ float32 product in PyTorch, now: the yardstick for how fast the machine is at this moment. */

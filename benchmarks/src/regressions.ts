@@ -22,7 +22,7 @@ export function lastResult(folder: string, name: string, machine: Machine): Resu
 export function regressions(before: readonly Row[], now: readonly Row[]): string[] {
   return now.flatMap((row) => {
     const old = before.find((r) => r.config === row.config && r.work === row.work && r.side === row.side);
-    if (!old || row.side === 'pytorch' || row.normalized >= (1 - ALLOWED_LOSS) * old.normalized) return [];
+    if (!old || row.side.startsWith('pytorch') || row.normalized >= (1 - ALLOWED_LOSS) * old.normalized) return [];
     return [`${row.config} ${row.work} ${row.side}: ${(row.normalized / old.normalized).toFixed(2)} of its speed before`];
   });
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { BackendName } from '@bytelm/core';
+import type { BackendName, WeightFormat } from '@bytelm/core';
 import { load } from './machine.js';
 import { machineMatmul, peerProse, runPeer, saveWeights, type PeerOptions, type PeerResult, type Work } from './peers.js';
 import { runJob } from './processes.js';
@@ -28,11 +28,14 @@ export interface Run {
   device?: string;
 }
 
+/** Who did the work: PyTorch by hand, or (BLT) as transformers ships it; bytelm on a backend, there with matrices kept in bf16. */
+export type Side = 'pytorch' | 'pytorch as shipped' | BackendName | `${BackendName} bf16`;
+
 /** All runs of one side. */
 export interface Row {
   config: string;
   work: Work;
-  side: 'pytorch' | BackendName;
+  side: Side;
   runs: Run[];
   bytesPerSecond: number;
   /** bytes/s per GFLOP/s of the machine at that moment. */
@@ -41,8 +44,10 @@ export interface Row {
   shareOfMatmul: number;
   peakRssMb: number;
   mflopPerByte: number;
-  /** This side's normalized speed over PyTorch's; absent for PyTorch. */
+  /** This side's normalized speed over PyTorch's; absent for PyTorch, and for what is no equal of it (bf16). */
   speedRatio?: number;
+  /** The same over PyTorch as shipped. */
+  shippedRatio?: number;
   memoryRatio?: number;
   /** What the two sides' numbers differ in, if anything: then speeds say nothing. */
   disagreement?: string;
@@ -56,12 +61,14 @@ export interface SideBySideOptions {
   rounds: number;
   seconds: number;
   peers: PeerOptions;
+  /** Decode once more with matrices kept in bf16, where a backend has a kernel for it; a row of its own, compared with nothing. */
+  bf16?: boolean | undefined;
   say: (line: string) => void;
 }
 
 /** Times both sides on the same weights in turns; returns a row per config, work and side. */
 export async function sideBySide(options: SideBySideOptions): Promise<{ rows: Row[]; torch: string }> {
-  const { configs, works, backends, rounds, seconds, peers, say } = options;
+  const { configs, works, rounds, seconds, peers, say } = options;
   const targets = JSON.parse(readFileSync(join(peers.dir, 'configs.json'), 'utf8')) as Record<string, { bytes_per_chunk: number[] }>;
   const folder = mkdtempSync(join(tmpdir(), 'bytelm-bench-'));
   const rows: Row[] = [];
@@ -73,22 +80,29 @@ export async function sideBySide(options: SideBySideOptions): Promise<{ rows: Ro
       await saveWeights(peers, config, weights);
       for (const work of works) {
         const peerRuns: PeerResult[] = [];
-        const own = new Map<BackendName, Run[]>(backends.map((b) => [b, []]));
+        const sides = ownSides(options, work);
+        const own = new Map<Side, Run[]>(sides.map(({ side }) => [side, []]));
+        const shipped: PeerResult[] = [];
+        const isBlt = config.startsWith('blt');
         for (let round = 0; round < rounds; round++) {
           const peer = await runPeer(peers, { config, work, seconds, weights: join(weights, 'model.safetensors') });
           peerRuns.push(peer);
           torch = peer.torch;
           say(`  ${work} pytorch: ${Math.round(speedOf(peer))} bytes/s, ${Math.round(peer.peak_rss_mb)} MB`);
+          if (isBlt && work === 'decode' && round === 0) {
+            shipped.push(await runPeer(peers, { config, work, seconds: 1, weights: join(weights, 'model.safetensors'), impl: 'shipped' }));
+            say(`  ${work} pytorch as shipped: ${speedOf(shipped[0]!).toFixed(1)} bytes/s`);
+          }
           let before = await machineMatmul(peers);
-          for (const backend of backends) {
+          for (const { side, backend, format } of sides) {
             const started = load();
             const out = await runJob<TrainResult | DecodeResult>(
-              { kind: 'model', backend, work, weights, ratioTargets: targets[config]!.bytes_per_chunk, prose: peerProse(peers), seconds },
+              { kind: 'model', backend, work, weights, format, peers: peers.dir, ratioTargets: targets[config]!.bytes_per_chunk, prose: peerProse(peers), seconds },
               peers.threads,
             );
             const after = await machineMatmul(peers);
             const r = out.result;
-            own.get(backend)!.push({
+            own.get(side)!.push({
               bytesPerSecond: work === 'decode' ? r.meanBytesPerSecond : r.bytesPerSecond,
               machineGflops: [before, after],
               ownGflops: [out.ownMatmulGflopsBefore, out.ownMatmulGflopsAfter],
@@ -100,20 +114,32 @@ export async function sideBySide(options: SideBySideOptions): Promise<{ rows: Ro
               ...('firstLoss' in r && { firstLoss: r.firstLoss }),
               ...('msPerStepMedian' in r && { msPerStepMedian: r.msPerStepMedian, msPerStepP99: r.msPerStepP99 }),
             });
-            say(`  ${work} ${backend}: ${Math.round(own.get(backend)!.at(-1)!.bytesPerSecond)} bytes/s, ${Math.round(out.peakRssMb)} MB`);
+            say(`  ${work} ${side}: ${Math.round(own.get(side)!.at(-1)!.bytesPerSecond)} bytes/s, ${Math.round(out.peakRssMb)} MB`);
             before = after;
           }
         }
         const peerRow = rowOf(config, work, 'pytorch', peerRuns.map(fromPeer), peerRuns[0]!.mflop_per_byte);
         peerRow.compile = peerRuns[0]!.compile;
         rows.push(peerRow);
-        for (const [backend, runs] of own) rows.push(against(peerRow, rowOf(config, work, backend, runs, peerRow.mflopPerByte)));
+        const shippedRow = shipped.length ? rowOf(config, work, 'pytorch as shipped', shipped.map(fromPeer), peerRow.mflopPerByte) : undefined;
+        if (shippedRow) rows.push(shippedRow);
+        for (const { side, format } of sides) {
+          const row = rowOf(config, work, side, own.get(side)!, peerRow.mflopPerByte);
+          rows.push(format === 'bf16' ? row : against(peerRow, shippedRow, row));
+        }
       }
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
   return { rows, torch };
+}
+
+/** bytelm's sides for one kind of work; only wasm multiplies packed weights as it reads them. */
+function ownSides({ backends, bf16 }: SideBySideOptions, work: Work): { side: Side; backend: BackendName; format: WeightFormat }[] {
+  const plain = backends.map((backend) => ({ side: backend as Side, backend, format: 'float32' as WeightFormat }));
+  const packed = bf16 && work === 'decode' && backends.includes('wasm') ? [{ side: 'wasm bf16' as Side, backend: 'wasm' as BackendName, format: 'bf16' as WeightFormat }] : [];
+  return [...plain, ...packed];
 }
 
 /** For decoding all bytes over all time: the median hides the bytes that close a chunk. */
@@ -147,11 +173,12 @@ function rowOf(config: string, work: Work, side: Row['side'], runs: Run[], mflop
   };
 }
 
-function against(peer: Row, own: Row): Row {
+function against(peer: Row, shipped: Row | undefined, own: Row): Row {
   const disagreement = disagreementOf(peer.runs[0]!, own.runs[0]!);
   return {
     ...own,
     speedRatio: own.normalized / peer.normalized,
+    ...(shipped && { shippedRatio: own.normalized / shipped.normalized }),
     memoryRatio: own.peakRssMb / peer.peakRssMb,
     ...(disagreement && { disagreement }),
   };

@@ -29,24 +29,25 @@ export function machineLine({ machine: m, torch, date }: Pick<ResultFile<unknown
 export function sideBySideTable(file: ResultFile<Row>): string {
   const { rows, rounds, seconds, threads } = file;
   const lines = rows.map((r) => {
-    const targets = r.side === 'pytorch' ? [] : targetsOf(r);
+    const isPeer = r.side.startsWith('pytorch');
+    const targets = r.speedRatio === undefined ? [] : targetsOf(r);
     const own = mean(r.runs.flatMap((x) => x.ownGflops));
     const steps = r.runs[0]!.msPerStepMedian === undefined ? '' : `${median(r.runs.map((x) => x.msPerStepMedian!)).toFixed(2)} / ${median(r.runs.map((x) => x.msPerStepP99!)).toFixed(2)}`;
     return [
       r.config,
       r.work,
-      r.side === 'pytorch' ? `PyTorch${r.compile === 'on' ? ' (compiled)' : ''}` : `bytelm ${r.side}`,
+      isPeer ? `PyTorch${r.side.slice('pytorch'.length)}${r.compile === 'on' ? ' (compiled)' : ''}` : `bytelm ${r.side}`,
       Math.round(r.bytesPerSecond).toLocaleString('en'),
-      r.speedRatio === undefined ? '1' : `${r.speedRatio.toFixed(2)}${r.disagreement ? ' (numbers differ)' : ''}`,
+      r.speedRatio === undefined ? (r.side === 'pytorch' ? '1' : '') : `${r.speedRatio.toFixed(2)}${r.disagreement ? ' (numbers differ)' : ''}`,
       Math.round(r.peakRssMb).toLocaleString('en'),
-      r.memoryRatio === undefined ? '1' : r.memoryRatio.toFixed(2),
+      r.memoryRatio === undefined ? (r.side === 'pytorch' ? '1' : '') : r.memoryRatio.toFixed(2),
       r.shareOfMatmul.toPrecision(2),
       own.toFixed(0),
       steps,
       r.runs.flatMap((x) => x.bytesPerChunk[0] ?? [])[0]?.toFixed(2) ?? '',
       mean(r.runs.map((x) => x.load)).toFixed(1),
       r.runs[0]!.cpuShare === undefined ? '' : mean(r.runs.map((x) => x.cpuShare!)).toFixed(2),
-      targets.map((t) => `${t.what} ${t.wanted}: ${t.met ? 'met' : '**missed**'}`).join('; '),
+      targets.map((t) => `${t.what} ${t.wanted}: ${t.met ? 'met' : '**missed**'}${t.what.startsWith('over') ? ` (${t.attained})` : ''}`).join('; '),
     ];
   });
   const disagreements = rows.filter((r) => r.disagreement).map((r) => `- ${r.config} ${r.work} ${r.side}: ${r.disagreement}`);
@@ -55,6 +56,8 @@ export function sideBySideTable(file: ResultFile<Row>): string {
     machineLine(file),
     `Same weights, same bytes, ${rounds} round${rounds === 1 ? '' : 's'} in turns of about ${seconds} s each, ${threads} threads (wasm: one). "speed" is bytes/s over PyTorch's, each divided by the machine's matmul rate ` +
       'around that run; "share of matmul" is attained FLOP/s over the same rate; "own matmul" is GFLOP/s of the side\'s own 1024³ product. Peak memory is that of the process, interpreter and libraries included. ' +
+      (rows.some((r) => r.side.endsWith(' bf16')) ? '"bf16": matrices rounded and kept in half the memory, so other numbers, compared with nothing here. ' : '') +
+      (rows.some((r) => r.side === 'pytorch as shipped') ? '"as shipped": transformers\' own model, which generates without a cache (its cache gives wrong bytes). ' : '') +
       'Decoding: prose fed after a prompt of 512 bytes, batch 1, all bytes over all time. "CPUs had": CPU time over wall time; well below 1 the machine was busy with other things, and the row says little.',
     table(['config', 'work', 'side', 'bytes/s', 'speed', 'peak MB', 'memory', 'share of matmul', 'own matmul', 'step ms median / p99', 'bytes/chunk', 'load', 'CPUs had', 'wanted'], lines),
     ...(disagreements.length ? ['The two sides disagree, so these speeds say nothing:', disagreements.join('\n')] : []),

@@ -1,5 +1,5 @@
 // One measurement in a process of its own, so that peak memory is that of the work and nothing else.
-import { initBackend, type BackendName } from '@bytelm/core';
+import { initBackend, type BackendName, type WeightFormat } from '@bytelm/core';
 import type { Work } from './peers.js';
 import { benchDecode, benchPrefill } from './work/decode.js';
 import { readSplit } from './work/batches.js';
@@ -14,9 +14,22 @@ export interface ModelJob {
   work: Work;
   /** Folder with model.safetensors and config.json. */
   weights: string;
+  /** How matrices are kept. Default float32. */
+  format?: WeightFormat | undefined;
+  /** Folder that paths in the configuration are relative to. */
+  peers: string;
   /** Target positions per chunk, for the ratio loss. */
   ratioTargets: number[];
   prose: string;
+  seconds: number;
+}
+
+export interface ByteifiedJob {
+  kind: 'byteified';
+  backend: BackendName;
+  size: string;
+  /** `source`: the subword model. A number: the byteified one with patches of so many bytes. */
+  patch: number | 'source';
   seconds: number;
 }
 
@@ -43,7 +56,7 @@ export interface OpsJob {
   only?: string | undefined;
 }
 
-export type Job = ModelJob | GrowthJob | OpsJob;
+export type Job = ModelJob | ByteifiedJob | GrowthJob | OpsJob;
 
 /** What every measurement reports besides its own numbers. */
 export interface Envelope<R> {
@@ -74,7 +87,8 @@ async function measure(job: Job): Promise<unknown> {
   if (job.kind === 'ops') return (await import('./ops/run.js')).benchOps(job);
   if (job.kind === 'context') return stepsByContext(job);
   if (job.kind === 'memory') return memoryOfTraining(job);
-  const loaded = await loadModel(job.weights, job.ratioTargets);
+  if (job.kind === 'byteified') return (await import('./work/byteified.js')).benchByteified(job);
+  const loaded = await loadModel(job);
   const { seconds } = job;
   if (job.work === 'train') return benchTrain(loaded, readSplit(job.prose, 'train'), { seconds });
   const text = readSplit(job.prose, 'valid');

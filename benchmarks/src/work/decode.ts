@@ -40,6 +40,7 @@ export interface DecodeResult extends Rate {
 export async function benchDecode(loaded: LoadedModel, data: Uint8Array, { seconds, prompt = 512, fresh = 256 }: { seconds: number; prompt?: number; fresh?: number }): Promise<DecodeResult> {
   const { model } = loaded;
   const ids = windows(loaded, data, 1, prompt + fresh);
+  const fed = (await loaded.feed?.(ids)) ?? ids;
   const steps: number[] = [];
   const firsts: number[] = [];
   let fired: number[] = [];
@@ -57,7 +58,7 @@ export async function benchDecode(loaded: LoadedModel, data: Uint8Array, { secon
     for (let t = prompt; t < prompt + fresh; t++) {
       const start = performance.now();
       argmax(logits);
-      const out = await model.step(ids.subarray(t, t + 1), state);
+      const out = await model.step(fed.subarray(t, t + 1), state);
       state = out.state;
       logits = await out.logits.data();
       out.logits.dispose();
