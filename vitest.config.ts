@@ -1,24 +1,11 @@
-import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { sourceAliases } from './tools/lib/source-aliases.mjs';
 import { withWebgpu } from './tools/lib/webgpu-environment.mjs';
 
 const at = (p: string) => fileURLToPath(new URL(p, import.meta.url));
-const packages = readdirSync(at('./packages'));
-/** Tests run from the sources: no build is needed, and a stack trace names the line one wrote. */
-const alias = [
-  { find: /^@bytelm\/core\/gradients$/, replacement: at('./packages/core/src/gradients.ts') },
-  ...packages.flatMap((p) => [
-    { find: new RegExp(`^@bytelm/${p}$`), replacement: at(`./packages/${p}/src/index.ts`) },
-    { find: new RegExp(`^@bytelm/${p}/([a-z-]+)$`), replacement: at(`./packages/${p}/src/$1/index.ts`) },
-  ]),
-  ...readdirSync(at('./examples'))
-    .filter((e) => e !== 'data')
-    .flatMap((e) => [
-      { find: new RegExp(`^@bytelm/example-${e}$`), replacement: at(`./examples/${e}/src/index.ts`) },
-      { find: new RegExp(`^@bytelm/example-${e}/([a-z-]+)$`), replacement: at(`./examples/${e}/src/$1/index.ts`) },
-    ]),
-];
+/** Tests run from the sources: no build is needed. */
+const alias = sourceAliases();
 // The driver of the webgpu project (tools/setup-vulkan.mjs): test processes inherit it, and it must be there when they start.
 Object.assign(process.env, withWebgpu());
 const exclude = ['**/node_modules/**', '**/dist/**'];
