@@ -82,7 +82,9 @@ describe('byteify', () => {
   });
 
   it('accumulates, and a run that is complete says what it said', async () => {
-    const report = (await runByteify(start('accumulated', { accumulate: 2, stage1Steps: 2, stage2Steps: 1 })))!;
+    const report = (await runByteify(start('accumulated', { accumulate: 2, stage1Steps: 2, stage2Steps: 1, inputGateBias: -2 })))!;
+    const bias = (await tensorsOf(model('accumulated'))).get('model.local_encoder.layers.0.xlstm.igate_preact.bias')!;
+    for (const b of bias) expect(Math.abs(b + 2)).toBeLessThan(0.1);
     expect(report.budget.stage1!.bytes).toBeGreaterThan(2 * 2 * 2 * 16);
     expect(await runByteify({ out: join(folder, 'accumulated') }, { resume: true })).toEqual(JSON.parse(JSON.stringify(report)));
     await expect(runByteify(start('accumulated'))).rejects.toThrow(/accumulated: it already holds a run\. Hint: --resume/);

@@ -1,15 +1,16 @@
 import { Rng, type BackendInfo, type BoundaryEmittingLM } from '@bytelm/core';
 import { loadParameters, openSafetensors } from '@bytelm/core/io';
 import { AdamW } from '@bytelm/core/train';
-import { byteifyInit, CompressedRows, PUBLISHED_STAGE2, Stage1, Stage2, teacherOf, TokenRows, type MergeOrder, type StageLossConfig, type SubwordTokenizer } from '@bytelm/distill';
+import { BOLMO_INIT, byteifyInit, CompressedRows, PUBLISHED_STAGE2, Stage1, Stage2, teacherOf, TokenRows, type MergeOrder, type StageLossConfig, type SubwordTokenizer } from '@bytelm/distill';
 import { loadSourceLM, openSource, type SourceLM } from '@bytelm/example-olmo';
 import type { RunModel, TrainJob } from '@bytelm/example-shared/train';
+import * as tf from '@tensorflow/tfjs-core';
 import { parseBolmoConfig } from '../config.js';
 import { BOLMO } from '../family.js';
 import { createBolmo } from '../model.js';
 import { SuffixTrie } from '../parts/suffix-trie.js';
 import { saveStudent } from './save-student.js';
-import { STAGE1_LOSSES, type LossName, type StageSettings } from './settings.js';
+import { STAGE1_LOSSES, type ByteifySettings, type LossName, type StageSettings } from './settings.js';
 import type { StageText } from './tokens.js';
 
 /** What all stages of a run share. */
@@ -43,10 +44,16 @@ export async function loadedStudent(context: StageContext, file: string): Promis
 }
 
 /** A student as byteification begins: the teacher's layers, embedding table and final norm, everything else drawn. */
-export async function initialStudent(context: StageContext, teacher: string): Promise<BoundaryEmittingLM> {
+export async function initialStudent(context: StageContext, { teacher, inputGateBias }: Pick<ByteifySettings, 'teacher' | 'inputGateBias'>): Promise<BoundaryEmittingLM> {
   const student = emptyStudent(context, new Rng(context.settings.seed));
   const { files } = await openSource(teacher);
   await byteifyInit(student, files.tensors, { seed: context.settings.seed }).finally(() => files.close());
+  for (const [name, bias] of student.parameters()) {
+    if (!BOLMO_INIT.closed.test(name)) continue;
+    const value = tf.fill(bias.shape, inputGateBias);
+    bias.assign(value);
+    value.dispose();
+  }
   return student;
 }
 

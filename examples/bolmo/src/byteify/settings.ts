@@ -40,6 +40,8 @@ export interface ByteifySettings extends StageSettings {
   localDecoderLayers: number | null;
   localHeads: number | null;
   localIntermediate: number | null;
+  /** Of the byte models' mLSTM layers at the beginning: closed gates open slowly. */
+  inputGateBias: number;
   skipStage1: boolean;
   /** A quarter of the teacher's bytes, or 500 steps, where neither bytes nor steps are given. */
   stage1Bytes: number | null;
@@ -82,6 +84,7 @@ export const BYTEIFY_DEFAULTS = {
   localDecoderLayers: null,
   localHeads: null,
   localIntermediate: null,
+  inputGateBias: -10,
   skipStage1: false,
   stage1Bytes: null,
   stage1Steps: null,

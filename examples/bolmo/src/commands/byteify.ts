@@ -30,6 +30,7 @@ export function addByteifyCommand(program: Command): void {
     .option('--local-decoder-layers <number>', 'in place of the preset', whole())
     .option('--local-heads <number>', 'heads of the byte models (default: of about 128 channels)', whole())
     .option('--local-intermediate <number>', 'width of their MLPs (default: 1.375 times the width)', whole())
+    .option('--input-gate-bias <number>', "of the byte models' mLSTM layers at the beginning; -10 is as published, closed (default: -10)", real(-100))
     .option('--skip-stage1', 'leave stage 1 out and give its FLOPs to stage 2, to compare with')
     .option('--stage1-bytes <number>', "bytes of stage 1 (default: a quarter of the teacher's, or 500 steps)", whole())
     .option('--stage1-steps <number>', 'the same in updates', whole())
