@@ -63,7 +63,7 @@ const SOFTMAX = /* wgsl */ `
 fn score(i: u32, key: u32, h: u32) -> f32 {
   let at = (key * u.heads + h) * u.dim;
   var s = 0.0;
-  for (var d = 0u; d < u.dim; d++) { s += q[i * u.dim + d] * k[at + d]; }
+  for (var d = 0u; d < u.dim; d++) { s += inner(q[i * u.dim + d], k[at + d]); }
   return s * u.scale;
 }
 fn softmax(i: u32, run: vec2u, h: u32) -> vec2f {
@@ -78,17 +78,26 @@ fn softmax(i: u32, run: vec2u, h: u32) -> vec2f {
   return vec2f(top, sum);
 }`;
 
-const inputs = (names: readonly string[]) => names.map((n, i) => `@group(0) @binding(${i}) var<storage, read> ${n}: array<${n === 'index' ? 'i32' : 'f32'}>;`).join('\n');
-const outputs = (names: readonly string[], from: number) =>
-  names.map((n, i) => `@group(0) @binding(${from + i}) var<storage, read_write> ${n}: array<f32>;`).join('\n') + `\n@group(0) @binding(${from + names.length}) var<uniform> u: Uniforms;`;
+/** Rows of heads are read by fours where all widths allow it: `Channels` is one or four of them, and `u.dim` and `u.valueDim` count those. */
+const CHANNELS = {
+  f32: 'alias Channels = f32;\nfn inner(a: f32, b: f32) -> f32 { return a * b; }',
+  vec4f: 'alias Channels = vec4f;\nfn inner(a: vec4f, b: vec4f) -> f32 { return dot(a, b); }',
+};
+type Channels = keyof typeof CHANNELS;
+const typeOf = (name: string) => (name === 'index' ? 'i32' : name === 'kept' ? 'f32' : 'Channels');
 
-const forwardCode = (from: From) => /* wgsl */ `${UNIFORMS}
+const inputs = (names: readonly string[]) => names.map((n, i) => `@group(0) @binding(${i}) var<storage, read> ${n}: array<${typeOf(n)}>;`).join('\n');
+const outputs = (names: readonly string[], from: number) =>
+  names.map((n, i) => `@group(0) @binding(${from + i}) var<storage, read_write> ${n}: array<${typeOf(n)}>;`).join('\n') + `\n@group(0) @binding(${from + names.length}) var<uniform> u: Uniforms;`;
+
+export const forwardCode = (from: From, channels: Channels) => /* wgsl */ `${UNIFORMS}
+${CHANNELS[channels]}
 ${inputs(['q', 'k', 'v', 'index'])}
 ${outputs(['y'], 4)}
 ${SEEN[from]}
 ${SOFTMAX}
 ${START}
-  for (var d = 0u; d < u.valueDim; d++) { y[i * u.valueDim + d] = 0.0; }
+  for (var d = 0u; d < u.valueDim; d++) { y[i * u.valueDim + d] = Channels(); }
   let norm = softmax(i, run, h);
   for (var j = 0u; j < run.y; j++) {
     let p = exp(score(i, run.x + j, h) - norm.x) / norm.y;
@@ -101,19 +110,20 @@ const DY = /* wgsl */ `
 fn slope(i: u32, key: u32, h: u32) -> f32 {
   let at = (key * u.heads + h) * u.valueDim;
   var s = 0.0;
-  for (var d = 0u; d < u.valueDim; d++) { s += dy[i * u.valueDim + d] * v[at + d]; }
+  for (var d = 0u; d < u.valueDim; d++) { s += inner(dy[i * u.valueDim + d], v[at + d]); }
   return s;
 }`;
 
 /** dq, and of every query head its log-sum-exp and mean slope, which the keys need. */
-const queryGradCode = (from: From) => /* wgsl */ `${UNIFORMS}
+export const queryGradCode = (from: From, channels: Channels) => /* wgsl */ `${UNIFORMS}
+${CHANNELS[channels]}
 ${inputs(['q', 'k', 'v', 'dy', 'index'])}
 ${outputs(['dq', 'kept'], 5)}
 ${SEEN[from]}
 ${SOFTMAX}
 ${DY}
 ${START}
-  for (var d = 0u; d < u.dim; d++) { dq[i * u.dim + d] = 0.0; }
+  for (var d = 0u; d < u.dim; d++) { dq[i * u.dim + d] = Channels(); }
   let norm = softmax(i, run, h);
   var mean = 0.0;
   for (var j = 0u; j < run.y; j++) { mean += exp(score(i, run.x + j, h) - norm.x) / norm.y * slope(i, run.x + j, h); }
@@ -127,15 +137,16 @@ ${START}
 }`;
 
 /** dk and dv of one key head, from the queries that see it. */
-const keyGradCode = (from: From) => /* wgsl */ `${UNIFORMS}
+export const keyGradCode = (from: From, channels: Channels) => /* wgsl */ `${UNIFORMS}
+${CHANNELS[channels]}
 ${inputs(['q', 'k', 'v', 'dy', 'kept', 'index'])}
 ${outputs(['dk', 'dv'], 6)}
 ${SEEN[from]}
 ${SOFTMAX}
 ${DY}
 ${START}
-  for (var d = 0u; d < u.dim; d++) { dk[i * u.dim + d] = 0.0; }
-  for (var d = 0u; d < u.valueDim; d++) { dv[i * u.valueDim + d] = 0.0; }
+  for (var d = 0u; d < u.dim; d++) { dk[i * u.dim + d] = Channels(); }
+  for (var d = 0u; d < u.valueDim; d++) { dv[i * u.valueDim + d] = Channels(); }
   for (var j = 0u; j < run.y; j++) {
     let query = (run.x + j) * u.heads + h;
     let p = exp(score(query, i / u.heads, h) - kept[2u * query]);
@@ -155,13 +166,16 @@ function sizesOf({ q, k, v }: Inputs, queries: From): readonly number[] {
   return [B, L, slots.shape[1]!, slots.shape[2]!, q!.shape.at(-2)!, q!.shape.at(-1)!, v!.shape.at(-1)!];
 }
 
+const channelsOf = (sizes: readonly number[]): Channels => (sizes[5]! % 4 || sizes[6]! % 4 ? 'f32' : 'vec4f');
+
 function uniformsOf(sizes: readonly number[], { scale }: PatchAttentionAttrs): ArrayBuffer {
-  const words = Int32Array.of(...sizes, 0);
+  const per = channelsOf(sizes) === 'vec4f' ? 4 : 1;
+  const words = Int32Array.of(...sizes.slice(0, 5), sizes[5]! / per, sizes[6]! / per, 0);
   new Float32Array(words.buffer)[sizes.length] = scale;
   return words.buffer;
 }
 
-function run(backend: KernelBackend, name: string, code: string, tensors: readonly TensorInfo[], made: readonly number[][], uniforms: ArrayBuffer, threads: number): TensorInfo[] {
+function run(backend: KernelBackend, name: string, code: () => string, tensors: readonly TensorInfo[], made: readonly number[][], uniforms: ArrayBuffer, threads: number): TensorInfo[] {
   return dispatchWebGpu(backend, { key: `patch attention ${name}`, code, inputs: tensors, outputs: made.map((shape) => ({ shape })), uniforms, workgroups: workgroupGrid(backend, Math.ceil(threads / GROUP)) });
 }
 
@@ -184,7 +198,8 @@ const forward =
     if (isEmpty(sizes)) return null;
     const uniforms = uniformsOf(sizes, attrs);
     const { index, threads } = indexOf(backend, queries, ids, sizes, uniforms);
-    const y = run(backend, `forward of ${queries}`, forwardCode(queries), [q, k, v, index], [[...q.shape.slice(0, -1), v.shape.at(-1)!]], uniforms, threads);
+    const channels = channelsOf(sizes);
+    const y = run(backend, `forward of ${queries}, ${channels}`, () => forwardCode(queries, channels), [q, k, v, index], [[...q.shape.slice(0, -1), v.shape.at(-1)!]], uniforms, threads);
     if (index !== ids) backend.disposeData(index.dataId);
     return y;
   };
@@ -197,9 +212,10 @@ const backward =
     if (isEmpty(sizes)) return null;
     const uniforms = uniformsOf(sizes, attrs);
     const keys = other(queries);
+    const channels = channelsOf(sizes);
     const [forQueries, forKeys] = [indexOf(backend, queries, ids, sizes, uniforms), indexOf(backend, keys, ids, sizes, uniforms)];
-    const [dq, kept] = run(backend, `queries of ${queries}`, queryGradCode(queries), [q, k, v, dy, forQueries.index], [q.shape, [forQueries.threads, 2]], uniforms, forQueries.threads);
-    const [dk, dv] = run(backend, `keys of ${keys}`, keyGradCode(keys), [q, k, v, dy, kept!, forKeys.index], [k.shape, v.shape], uniforms, forKeys.threads);
+    const [dq, kept] = run(backend, `queries of ${queries}, ${channels}`, () => queryGradCode(queries, channels), [q, k, v, dy, forQueries.index], [q.shape, [forQueries.threads, 2]], uniforms, forQueries.threads);
+    const [dk, dv] = run(backend, `keys of ${keys}, ${channels}`, () => keyGradCode(keys, channels), [q, k, v, dy, kept!, forKeys.index], [k.shape, v.shape], uniforms, forKeys.threads);
     for (const t of [kept!, forQueries.index, forKeys.index]) if (t !== ids) backend.disposeData(t.dataId);
     return [dq!, dk!, dv!];
   };
