@@ -77,10 +77,10 @@ const full = (given: RecipeData): Recipe => ({
   teacher: { ...rows(1280, 3e-3, 8, 1024), preset: 'tiny', warmup: 0.0781, decay: 0.2 },
   local: { encoderLayers: 1, decoderLayers: 2, heads: 3, intermediate: 264 },
   stage1: bytes(2.4, 3e-3, 8, 160),
-  stage2: bytes(1.2, 1.5e-3, 8, 160),
+  stage2: bytes(1.8, 1.5e-3, 8, 160),
   compress: { ...bytes(0.25, 1e-3, 8, 160), targets: [1, 1.5, 2] },
   tune: rows(100, 1e-3, 4, 1024),
-  spelling: { tasks: ['spell', 'spell_inverse'], lines: 10_000, textBytes: 600_000, rows: 100, teacher: rows(122, 2e-3, 8, 1024), student: bytes(0.6, 2e-3, 8, 160) },
+  spelling: { tasks: ['spell', 'spell_inverse'], lines: 10_000, textBytes: 600_000, rows: 100, teacher: rows(122, 2e-3, 8, 1024), student: bytes(0.6, 2e-3, 4, 160) },
 });
 
 /** A few minutes: the same phases on far too little text. */

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, isAbsolute, join } from 'node:path';
 import { writeFileAtomic } from '@bytelm/core/io';
 import { machine } from './machine.js';
 import type { Recipe } from '../recipe.js';
@@ -17,16 +17,19 @@ export async function writeReport(out: string, recipe: Recipe): Promise<Claim[]>
   const folder = join(out, 'report');
   mkdirSync(folder, { recursive: true });
   for (const { file, svg } of plots) await writeFileAtomic(join(folder, file), svg);
-  await writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify({ claims, ...results, machine: machine() }, null, 1)}\n`);
+  await writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify({ claims, ...results, machine: machine() }, withoutFolders, 1)}\n`);
   await writeFileAtomic(join(folder, 'report.md'), markdown(results, claims, plots));
   await writeFileAtomic(join(folder, 'report.html'), reportPage({ title: TITLE, lead: lead(results), claims, tables: tablesOf(results), plots }));
   return claims;
 }
 
+/** Folders of one machine say nothing elsewhere. */
+const withoutFolders = (_key: string, value: unknown): unknown => (typeof value === 'string' && isAbsolute(value) ? basename(value) : value);
+
 const TITLE = 'A subword model made to read and write bytes';
 
 const lead = ({ recipe: { name, seed, backend, data } }: Results): string =>
-  `Recipe ${name}, seed ${seed}, backend ${backend}; text: ${data.files.map((f) => f.split(/[/\\]/).pop()).join(', ')}, bytes ${data.range[0]} to ${data.range[1] ?? 'the end'}, test from ${data.testRange[0]}. ${machine()}.`;
+  `Recipe ${name}, seed ${seed}, backend ${backend}; text: ${data.files.map((f) => basename(f)).join(', ')}, bytes ${data.range[0]} to ${data.range[1] ?? 'the end'}, test from ${data.testRange[0]}. ${machine()}.`;
 
 export const claimLine = ({ claim, found, because }: Claim): string => `- **${found}**: ${claim} (${because}).`;
 
