@@ -28,7 +28,7 @@ describe.each(backendsForTest())('attention on %s', (backend) => {
   beforeAll(() => useBackend(backend));
   afterEach(() => setKernelPolicy('auto'));
 
-  // On webgpu 'auto' is the portable form, and naive products read back synchronously, which Node cannot there.
+  // Naive products read back synchronously, which Node cannot on webgpu; there the portable form is compared in agree.webgpu.test.ts.
   const policies: KernelPolicy[] = backend === 'webgpu' ? ['auto'] : ['auto', 'portable', 'naive'];
   it.each(CASES.flatMap((name) => policies.map((policy) => [name, policy] as const)))('%s, %s', async (name, policy) => {
     setKernelPolicy(policy);
