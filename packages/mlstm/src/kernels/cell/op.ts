@@ -6,13 +6,15 @@ import { cellNaive } from './naive.js';
 import { cellPortable } from './portable.js';
 import { cellGradTensorflow, cellTensorflow } from './tensorflow.js';
 import { cellGradWasm, cellWasm } from './wasm.js';
+import { cellWebGpu } from './webgpu.js';
+import { cellGradWebGpu } from './webgpu-grad.js';
 
 /** Gradients of `Mlstm` by `q, k, v, inputGate, forgetGate, C, n, m`, those that were given, in this order. */
 export const cellGradOp = defineOp<CellGradInput, CellAttrs>({
   name: 'MlstmGrad',
   inputs: CELL_GRAD_INPUTS,
   portable: cellGradPortable,
-  kernels: { cpu: cpuKernel(cellGradLoops), wasm: cellGradWasm, tensorflow: cellGradTensorflow },
+  kernels: { cpu: cpuKernel(cellGradLoops), wasm: cellGradWasm, tensorflow: cellGradTensorflow, webgpu: cellGradWebGpu },
 });
 
 /** Outputs: h, and C, n, m of the final state when asked for. */
@@ -21,7 +23,7 @@ export const cellOp = defineOp<CellInput, CellAttrs>({
   inputs: CELL_INPUTS,
   portable: cellPortable,
   naive: cellNaive,
-  kernels: { cpu: cpuKernel(cellLoops), wasm: cellWasm, tensorflow: cellTensorflow },
+  kernels: { cpu: cpuKernel(cellLoops), wasm: cellWasm, tensorflow: cellTensorflow, webgpu: cellWebGpu },
   saveOutputs: [true],
   gradient: ({ dys: [dh, dC, dn, dm], inputs, outputs: [h], attrs }) => {
     const names = cellGradOutputs((n) => inputs[n] !== undefined);

@@ -4,19 +4,20 @@ import { HEAD_NORM_GRAD_INPUTS, HEAD_NORM_INPUTS, type HeadNormAttrs, type HeadN
 import { headNormGradPortable, headNormPortable } from './portable.js';
 import { headNormGradTensorflow, headNormTensorflow } from './tensorflow.js';
 import { headNormGradWasm, headNormWasm } from './wasm.js';
+import { headNormGradWebGpu, headNormWebGpu } from './webgpu.js';
 
 export const headNormGradOp = defineOp<HeadNormGradInput, HeadNormAttrs>({
   name: 'MlstmHeadNormGrad',
   inputs: HEAD_NORM_GRAD_INPUTS,
   portable: headNormGradPortable,
-  kernels: { wasm: headNormGradWasm, tensorflow: headNormGradTensorflow },
+  kernels: { wasm: headNormGradWasm, tensorflow: headNormGradTensorflow, webgpu: headNormGradWebGpu },
 });
 
 export const headNormOp = defineOp<HeadNormInput, HeadNormAttrs>({
   name: 'MlstmHeadNorm',
   inputs: HEAD_NORM_INPUTS,
   portable: headNormPortable,
-  kernels: { wasm: headNormWasm, tensorflow: headNormTensorflow },
+  kernels: { wasm: headNormWasm, tensorflow: headNormTensorflow, webgpu: headNormWebGpu },
   gradient: ({ dys: [dy], inputs, attrs }) => {
     const [h, gate, weight] = headNormGradOp({ ...inputs, dy }, attrs);
     return { h, gate, weight };
