@@ -1,4 +1,4 @@
-import { checkShape, ShapeError, silu, type Dims } from '@bytelm/core';
+import { checkShape, ShapeError, type Dims } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { convOp } from '../kernels/conv1d/op.js';
 
@@ -63,14 +63,11 @@ export function causalConv1dStep(
   checkShape('causalConv1dStep', options.state, 'state', `(B, ${width - 1}, C)`, dims);
   const [batch, channels] = [dims.B!, dims.C!];
   return tf.tidy(() => {
-    const window = tf.concat([options.state, tf.reshape(x, [batch, 1, channels])], 1);
-    const taps = tf.transpose(tf.reshape(options.weight, [channels, width]));
-    let y: tf.Tensor = tf.sum(tf.mul(window, taps), 1);
-    if (options.bias) y = tf.add(y, options.bias);
-    return {
-      y: (options.activation === 'silu' ? silu(y) : y) as tf.Tensor2D,
-      state: tf.slice(window, [0, 1, 0], [batch, width - 1, channels]) as tf.Tensor3D,
-    };
+    const x1 = tf.reshape(x, [batch, 1, channels]);
+    const weight = tf.reshape(options.weight, [channels, width]);
+    const initialState = width > 1 ? options.state : undefined;
+    const [y, state] = convOp({ x: x1, weight, bias: options.bias, initialState }, { silu: options.activation === 'silu', returnState: true });
+    return { y: tf.reshape(y!, [batch, channels]) as tf.Tensor2D, state: state as tf.Tensor3D };
   });
 }
 

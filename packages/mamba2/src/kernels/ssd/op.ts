@@ -6,13 +6,14 @@ import { ssdNaive } from './naive.js';
 import { ssdPortable } from './portable.js';
 import { ssdGradTensorflow, ssdTensorflow } from './tensorflow.js';
 import { ssdGradWasm, ssdWasm } from './wasm.js';
+import { ssdGradWebGpu, ssdWebGpu } from './webgpu.js';
 
 /** Gradients of `Ssd` by `x, dt, A, B, C, D, dtBias, initialState`, those that were given, in this order. */
 export const ssdGradOp = defineOp<SsdGradInput, SsdAttrs>({
   name: 'SsdGrad',
   inputs: SSD_GRAD_INPUTS,
   portable: ssdGradPortable,
-  kernels: { cpu: cpuKernel(ssdGradLoops), wasm: ssdGradWasm, tensorflow: ssdGradTensorflow },
+  kernels: { cpu: cpuKernel(ssdGradLoops), wasm: ssdGradWasm, tensorflow: ssdGradTensorflow, webgpu: ssdGradWebGpu },
 });
 
 /** Outputs: y, and the final state when asked for. */
@@ -21,7 +22,7 @@ export const ssdOp = defineOp<SsdInput, SsdAttrs>({
   inputs: SSD_INPUTS,
   portable: ssdPortable,
   naive: ssdNaive,
-  kernels: { cpu: cpuKernel(ssdLoops), wasm: ssdWasm, tensorflow: ssdTensorflow },
+  kernels: { cpu: cpuKernel(ssdLoops), wasm: ssdWasm, tensorflow: ssdTensorflow, webgpu: ssdWebGpu },
   gradient: ({ dys: [dy, dState], inputs, attrs }) => {
     const names = ssdGradOutputs((n) => inputs[n] !== undefined);
     const grads = ssdGradOp({ ...inputs, dy, dState }, attrs);
