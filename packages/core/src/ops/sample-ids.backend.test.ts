@@ -26,7 +26,7 @@ describe.each(backendsForTest())('sampleIds on %s', (backend) => {
     expectNoLeak(async () => {
       const rows = 6;
       // On a coarse grid: ties. Draws lie between the steps of the distribution, where rounding decides nothing.
-      const logits = tf.div(tf.round(tf.randomNormal([rows, classes], 0, 4, 'float32', classes)), 2);
+      const logits = tf.tidy(() => tf.div(tf.round(tf.randomNormal([rows, classes], 0, 4, 'float32', classes)), 2));
       const values = (await logits.data()) as Float32Array;
       const draws = tf.tensor1d([0, 0.123, 0.37, 0.5511, 0.79, 0.99]);
       const us = await draws.data();

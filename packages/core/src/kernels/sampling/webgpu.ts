@@ -46,7 +46,8 @@ export const webGpuSample: FastKernel<'logits' | 'draws', SampleAttrs> = ({ inpu
     functions: () => `var<workgroup> keys: array<f32, ${size}>;
 var<workgroup> ids: array<u32, ${size}>;
 var<workgroup> sums: array<f32, ${THREADS}>;
-${reduction('countAll', THREADS, { type: 'u32' })}
+var<workgroup> keptCount: atomic<u32>;
+var<workgroup> passedCount: atomic<u32>;
 /** Sums of keys up to each, in place; a thread has ${each} beside each other. */
 fn addUp(t: u32) {
   let first = t * ${each}u;
@@ -90,13 +91,13 @@ fn addUp(t: u32) {
   workgroupBarrier();
   addUp(t);
   let all = keys[u.kept - 1u];
-  var own = 0u;
-  for (var i = t; i < u.kept; i += ${THREADS}u) { if (i == 0u || keys[max(i, 1u) - 1u] < u.topP * all) { own++; } }
-  let count = countAll(own, t);
+  for (var i = t; i < u.kept; i += ${THREADS}u) { if (i == 0u || keys[max(i, 1u) - 1u] < u.topP * all) { atomicAdd(&keptCount, 1u); } }
+  workgroupBarrier();
+  let count = atomicLoad(&keptCount);
   let goal = keys[count - 1u] * draws[row];
-  own = 0u;
-  for (var i = t; i < count; i += ${THREADS}u) { if (keys[i] <= goal) { own++; } }
-  let rank = min(countAll(own, t), count - 1u);
+  for (var i = t; i < count; i += ${THREADS}u) { if (keys[i] <= goal) { atomicAdd(&passedCount, 1u); } }
+  workgroupBarrier();
+  let rank = min(atomicLoad(&passedCount), count - 1u);
   if (t == 0u && group < u.batch) { y[group] = i32(ids[rank]); }`,
   });
 };
