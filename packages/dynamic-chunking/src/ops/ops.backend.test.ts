@@ -3,7 +3,8 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { backendsForTest, checkGradients, expectClose, expectNoLeak, fixtureRoot, loadCase, toTensor, useBackend } from '@bytelm/core/testing';
-import { boundaryProbability, confidenceGate, emaScan } from '../index.js';
+import { gatherRows } from '@bytelm/core';
+import { boundaryProbability, compactBoundaries, confidenceGate, emaGather, emaScan } from '../index.js';
 
 const emaCases = readdirSync(join(fixtureRoot(), 'kernels')).filter((f) => /^ema.*\.json$/.test(f)).map((f) => f.replace('.json', ''));
 const random = (shape: number[], seed: number) => tf.randomNormal(shape, 0, 1, 'float32', seed);
@@ -32,6 +33,25 @@ describe.each(backendsForTest())('dynamic chunking ops on %s', (backend) => {
     const carried = tf.reshape(tf.slice(first, [0, 1, 0], [2, 1, 3]), [2, 3]) as tf.Tensor2D;
     const second = emaScan(tf.slice(x, [0, 2, 0], [2, 3, 3]), tf.slice(p, [0, 2], [2, 3]), { initialState: carried });
     await expectClose(tf.concat([first, second], 1), whole, { atol: 1e-6 });
+  });
+
+  it('emaGather is emaScan at the positions of each chunk, gradients included', async () => {
+    const x = random([2, 4, 3], 8) as tf.Tensor3D;
+    const p = tf.randomUniform([2, 4], 0.1, 0.9, 'float32', 9) as tf.Tensor2D;
+    // The second row begins before its first chunk; chunks 1 and 3 of it have no position.
+    const index = tf.tensor2d([[0, 0, 1, 2, 3, 3], [-1, 0, 0, 2, 2, 2]], [2, 6], 'int32');
+    await expectClose(emaGather(x, p, index), gatherRows(emaScan(x, p), index), { atol: 1e-6 });
+    await checkGradients((a, b) => emaGather(a as tf.Tensor3D, b as tf.Tensor2D, index), [x, p], { names: ['x', 'p'] });
+  });
+
+  it('compactBoundaries lists positions, and what each position sees', async () => {
+    const mask = tf.tensor2d([[1, 0, 0, 1, 1], [0, 0, 1, 0, 0]]);
+    const { index, chunk, count } = compactBoundaries(mask, 2);
+    expect(index.dtype).toBe('int32');
+    await expectClose(index, [0, 3, 2, -1], { atol: 0, rtol: 0 });
+    await expectClose(chunk, [0, 0, 0, 1, 2, -1, -1, 0, 0, 0], { atol: 0, rtol: 0 });
+    await expectClose(count, [3, 1], { atol: 0, rtol: 0 });
+    expect(() => compactBoundaries(mask, 0)).toThrow(/\[compactBoundaries\] maxChunks: expected a positive whole number, got 0/);
   });
 
   it('boundaryProbability: extremes and finite differences', async () => {

@@ -72,7 +72,10 @@ export const ssdGradWebGpu: FastKernel<SsdGradInput, SsdAttrs> = ({ inputs: i, a
   const u32 = scanUniforms(s);
   const rowsOfHeads = s.batch * s.length * s.heads;
   const temporary: TensorInfo[] = [s.steps];
-  const kept = <T extends TensorInfo | undefined>(t: T): T => (t && temporary.push(t), t);
+  const kept = <T extends TensorInfo | undefined>(t: T): T => {
+    if (t) temporary.push(t);
+    return t;
+  };
   const enters = s.chunks > 1 || i.initialState !== undefined;
   const leaves = s.chunks > 1 || i.dState !== undefined;
 
