@@ -44,9 +44,9 @@ export class ChunkText {
   }
 
   end(): void {
-    this.box.append(this.decoder.end());
+    this.box.append(this.decoder.flush());
     this.place.querySelector('.open')?.classList.remove('open');
-    for (const box of this.place.querySelectorAll('.chunk:empty')) box.remove();
+    Array.from(this.place.querySelectorAll('.chunk:empty')).forEach((box) => box.remove());
   }
 
   private write(byte: number): void {

@@ -2,7 +2,7 @@ import { find } from '../dom.js';
 
 /** Makes the tabs of the page work as ARIA describes them: click, arrow keys, Home and End. */
 export function tabList(list: HTMLElement, onShow: (panel: HTMLElement) => void): void {
-  const tabs = [...list.querySelectorAll<HTMLButtonElement>('[role=tab]')];
+  const tabs = Array.from(list.querySelectorAll<HTMLButtonElement>('[role=tab]'));
   const show = (tab: HTMLButtonElement) => {
     for (const t of tabs) {
       const isShown = t === tab;

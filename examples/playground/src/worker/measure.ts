@@ -21,7 +21,7 @@ interface Case {
 const L = 512;
 const D = 256;
 const [H, P, N] = [8, 64, 64];
-const VOCAB = 8192;
+const VOCAB = 1024;
 const floats = (...counts: number[]): number => 4 * counts.reduce((a, b) => a + b, 0);
 
 const CASES: Case[] = [
