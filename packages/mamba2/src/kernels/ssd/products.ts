@@ -189,7 +189,7 @@ export function storePositions(s: Scan, options: { into?: TensorInfo; skip?: { D
   const { into, skip } = options;
   const isChannel = skip?.D.shape.length === 2;
   const index = (m: string, n: string) => at(`((base + start + ${m}) * u.heads + bi) * u.headDim + ${n}`, width);
-  const D = isChannel ? `D[${'at'} % (u.heads * u.headDim${width === 4 ? ' / 4u' : ''})]` : 'D[bi]';
+  const D = isChannel ? `D[at % (u.heads * u.headDim${width === 4 ? ' / 4u' : ''})]` : 'D[bi]';
   return {
     key: `positions x${width}${into ? ' add' : ''}${skip ? ` D${isChannel ? ' channel' : ''}` : ''}`,
     bindings: skip ? [bind('D', skip.D, isChannel ? width : 1), bind('values', skip.x, width)] : [],
