@@ -69,7 +69,7 @@ const rows = (steps: number, lr: number, batch: number, length: number): Trainin
 /** Of the rates, the teacher's layers get half, as published. */
 const bytes = (megabytes: number, lr: number, batch: number, patches: number): StudentTraining => ({ bytes: Math.round(1e6 * megabytes), batch, patches, lr, globalLr: lr / 2 });
 
-/** About an hour on two idle cores. */
+/** An hour to an hour and a quarter on two idle cores, by the best rates seen; the whole was not timed on an idle machine. */
 const full = (given: RecipeData): Recipe => ({
   name: 'full',
   ...given,

@@ -1,6 +1,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { mergeFolders, runByteify, runCompress, type ByteifyReport, type CompressReport } from '@bytelm/example-bolmo';
+import type { ByteRange } from '@bytelm/example-shared/cli';
 import { bytesOf, type Recipe, type StudentTraining } from '../recipe.js';
 import type { Context, Phase } from './phase.js';
 import { saveHalved } from './save-halved.js';
@@ -126,6 +127,9 @@ const furtherSettings = (recipe: Recipe, model: string, out: string, training: S
 /** Labels that are longer already are left as they are: stage 2 goes on as it was. */
 const NO_MERGES = { start: 1.01, target: 1.02 } as const;
 
+/** As much text as short trainings need: cutting all of it into tokens would take as long as they do. */
+const beginning = ({ data: { range: [start, end] }, compress: { bytes } }: Recipe): ByteRange => [start, end && Math.min(end, start + 4 * bytes)];
+
 const compress = (index: number, factor: number): Phase => ({
   name: `compress-${index + 1}`,
   title: `compression to ${factor} times the bytes a patch`,
@@ -133,7 +137,8 @@ const compress = (index: number, factor: number): Phase => ({
   async run(folder, { recipe, folderOf, resultOf }): Promise<CompressResult | undefined> {
     const target = factor * resultOf<StudentResult>('student').stage2.test.bytesPerPatch.tokenizer;
     const aim = factor > 1 ? { target } : NO_MERGES;
-    const report = await runCompress({ ...furtherSettings(recipe, folderOf('student'), folder, recipe.compress), ...aim }, going(folder));
+    const settings = furtherSettings(recipe, folderOf('student'), folder, recipe.compress);
+    const report = await runCompress({ ...settings, range: beginning(recipe), ...aim }, going(folder));
     return report && { target, report, scores: await scoreStudentFolder(folder, recipe) };
   },
 });

@@ -104,8 +104,8 @@ function merging({ teacher, tuned, student, merged }: Results): Spec | undefined
   const values = [
     { model: 'teacher', when: 'before', bitsPerByte: teacher.scores.other },
     { model: 'teacher', when: 'after', bitsPerByte: tuned.scores.other },
-    { model: 'student', when: 'before', bitsPerByte: student.stage2.other.predicted.folded },
-    { model: 'student', when: 'after', bitsPerByte: merged.scores.other.predicted.folded },
+    { model: 'student', when: 'before', bitsPerByte: student.stage2.other.predicted.joint },
+    { model: 'student', when: 'after', bitsPerByte: merged.scores.other.predicted.joint },
   ];
   return {
     file: 'merging.svg',
