@@ -39,7 +39,9 @@ describe('byteify-tiny', () => {
     // Next to nothing was learned, and the report says so.
     expect(claims!.find((c) => c.claim.includes('99 %'))!.found).toBe('not found');
     const results = readResults(out, MICRO);
-    expect(results.phases.map((p) => p.name)).toEqual(['teacher', 'student', 'model', 'spelling-teacher', 'spelling-student', 'tuned', 'merged', 'control', 'compress-1', 'compress-2']);
+    expect(results.phases.map((p) => p.name)).toEqual(['teacher', 'student', 'model', 'spelling-teacher', 'spelling-student', 'tuned', 'merged', 'control', 'compress-1', 'compress-2', 'ceiling']);
+    expect(results.ceiling!.accuracy).toBeGreaterThan(0.9);
+    expect(results.ceiling!.accuracy).toBeLessThan(1);
     expect(results.merged!.changed).toBeGreaterThan(10);
     expect(results.model!.bytes).toBeLessThan(0.55 * statSync(join(out, 'student', 'model.safetensors')).size);
     expect(results.model!.scores.test.trueBoundaries.joint).toBeCloseTo(results.student!.stage2.test.trueBoundaries.joint, 1);

@@ -1,4 +1,6 @@
-import type { SubwordTokenizer } from '@bytelm/distill';
+import { SubwordTokenizer } from '@bytelm/distill';
+import { readBytes } from '@bytelm/example-shared/train';
+import type { Recipe } from '../recipe.js';
 
 export interface BoundaryCeiling {
   /** Share of bytes at which the more frequent answer for what is seen there is right: no rule on the same facts does better on this text. */
@@ -14,7 +16,7 @@ const LONGEST_WORD = 32;
  * may depend on bytes further on (`un` + `it`, but `uni` + `verse`), so this is below one, and further below it the smaller the vocabulary.
  * Tokens do not cross words, so that what stands before the word adds nothing.
  */
-export function boundaryCeiling(text: string, tokenizer: SubwordTokenizer): BoundaryCeiling {
+export function boundaryCeiling(text: string, tokenizer: Pick<SubwordTokenizer, 'align'>): BoundaryCeiling {
   const { boundaryMask, symbols } = tokenizer.align(text);
   const answers = new Map<string, [no: number, yes: number]>();
   let start = 0;
@@ -28,4 +30,16 @@ export function boundaryCeiling(text: string, tokenizer: SubwordTokenizer): Boun
   let right = 0;
   for (const counts of answers.values()) right += Math.max(...counts);
   return { accuracy: right / Math.max(1, symbols.length - 1), bytes: symbols.length };
+}
+
+/** Text to count on: cutting more of it into tokens takes longer than it tells. */
+const COUNTED_BYTES = 2_000_000;
+
+/** The ceiling of a recipe's tokenizer on the beginning of its text. */
+export async function ceilingOf({ data, tokenizer }: Recipe): Promise<BoundaryCeiling> {
+  const [start, end] = data.range;
+  const bytes = await readBytes(data.files, [start, Math.min(end ?? Infinity, start + COUNTED_BYTES)]);
+  // A range may begin and end inside a character.
+  const text = new TextDecoder().decode(bytes).replace(/^\uFFFD+|\uFFFD+$/g, '');
+  return boundaryCeiling(text, await SubwordTokenizer.fromFolder(tokenizer));
 }

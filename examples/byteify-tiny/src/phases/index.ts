@@ -4,6 +4,7 @@ import { mergeFolders, runByteify, runCompress, type ByteifyReport, type Compres
 import type { ByteRange } from '@bytelm/example-shared/cli';
 import { bytesOf, type Recipe, type StudentTraining } from '../recipe.js';
 import type { Context, Phase } from './phase.js';
+import { ceilingOf, type BoundaryCeiling } from './boundary-ceiling.js';
 import { saveHalved } from './save-halved.js';
 import { scoreStudentFolder, scoreTeacherFolder, type StudentScores, type TeacherScores } from './score.js';
 import { makeSpellingText, scoreSpelling, type SpellingScores } from './spelling.js';
@@ -202,6 +203,13 @@ const model: Phase = {
   },
 };
 
+const ceiling: Phase = {
+  name: 'ceiling',
+  title: "how well one byte ahead can tell the tokenizer's boundaries at all",
+  needs: [],
+  run: (_folder, { recipe }): Promise<BoundaryCeiling> => ceilingOf(recipe),
+};
+
 /** All phases, the most telling first. */
 export const phasesOf = ({ compress: { targets } }: Recipe): Phase[] => [
   teacher,
@@ -213,6 +221,7 @@ export const phasesOf = ({ compress: { targets } }: Recipe): Phase[] => [
   merged,
   control,
   ...targets.map((factor, i) => compress(i, factor)),
+  ceiling,
 ];
 
-export type { Context };
+export type { BoundaryCeiling, Context };

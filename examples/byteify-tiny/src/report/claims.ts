@@ -19,7 +19,7 @@ export function claimsOf(results: Results): Claim[] {
   return [...byteified(results), ...againstControl(results), ...compression(results), ...spelling(results), ...merging(results)];
 }
 
-function byteified({ teacher, student }: Results): Claim[] {
+function byteified({ teacher, student, ceiling }: Results): Claim[] {
   if (!teacher || !student) return [];
   const base = teacher.scores.test;
   const { accuracy } = student.stage2.test.boundaries;
@@ -31,7 +31,7 @@ function byteified({ teacher, student }: Results): Claim[] {
   const shares = [...(stage1 ? [stage1] : []), stage2].map((s) => s.bytes / teacher.bytesSeen);
   const first = student.stage1?.test.boundaries.accuracy;
   return [
-    { claim: 'the boundary predictor agrees with the tokenizer at 99 % of the bytes or more', found: yes(accuracy >= 0.99), because: `${first === undefined ? '' : `${percent(first, 2)} after stage 1, `}${percent(accuracy, 2)} after stage 2` },
+    { claim: 'the boundary predictor agrees with the tokenizer at 99 % of the bytes or more', found: yes(accuracy >= 0.99), because: `${first === undefined ? '' : `${percent(first, 2)} after stage 1, `}${percent(accuracy, 2)} after stage 2${ceiling ? `; a rule on the word so far and one byte ahead can be right at ${percent(ceiling.accuracy, 2)} at most` : ''}` },
     ...(one === null ? [] : [{ claim: "after stage 1 the student is within 5 % of the teacher's bits per byte", found: yes(one <= 0.05), because: `${percent(one)} above ${bits(base)}; bytes and boundaries together, the tokenizer's boundaries` }]),
     { claim: 'after stage 2 within 3 %', found: yes(two <= 0.03), because: `${percent(two)} above with its own boundaries, which stage 2 trains with; ${percent(given)} with the tokenizer's` },
     { claim: "with at most a quarter of the teacher's bytes for each stage", found: yes(shares.every((s) => s <= 0.25)), because: shares.map((s) => percent(s)).join(' and ') },

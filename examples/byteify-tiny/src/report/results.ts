@@ -1,5 +1,5 @@
 import type { Recipe } from '../recipe.js';
-import { phasesOf, type CompressResult, type MergeResult, type ModelResult, type StudentResult, type TeacherResult } from '../phases/index.js';
+import { phasesOf, type BoundaryCeiling, type CompressResult, type MergeResult, type ModelResult, type StudentResult, type TeacherResult } from '../phases/index.js';
 import { readRecord } from '../phases/phase.js';
 import type { SpellingScores } from '../phases/spelling.js';
 
@@ -16,6 +16,7 @@ export interface Results {
   tuned?: TeacherResult;
   merged?: MergeResult;
   spelling: { teacher?: SpellingScores; student?: SpellingScores };
+  ceiling?: BoundaryCeiling;
 }
 
 /** Reads what is done in a folder. */
@@ -36,6 +37,7 @@ export function readResults(out: string, recipe: Recipe): Results {
     compressed: recipe.compress.targets.flatMap((_, i) => of<CompressResult>(`compress-${i + 1}`) ?? []),
     ...some('tuned', of<TeacherResult>('tuned')),
     ...some('merged', of<MergeResult>('merged')),
+    ...some('ceiling', of<BoundaryCeiling>('ceiling')),
     spelling: { ...some('teacher', of<SpellingScores>('spelling-teacher')), ...some('student', of<SpellingScores>('spelling-student')) },
   };
 }
