@@ -13,7 +13,7 @@ type Inputs = { [K in GradInput]?: TensorInfo };
 /** Tiles (rows, columns), the best first. */
 export const FORWARD_TILES = [[32, 32], [32, 16], [16, 16], [16, 8], [8, 8]] as const;
 export const BACKWARD_TILES = [[16, 16], [16, 8], [8, 8]] as const;
-/** Small texts compile in time where a processor plays the GPU. */
+/** Of the forward pass where a processor plays the GPU: the smallest text, as compiling takes longest there. */
 const SOFTWARE_TILES = [[8, 8]] as const;
 type Tiles = readonly (readonly [number, number])[];
 /** What every device has; beyond, fewer workgroups share a core. */
@@ -61,7 +61,7 @@ function plan(inputs: Inputs, device: AttentionDevice, tiles: Tiles, bytes: (a: 
   const most = device.mostWorkgroups;
   if (batch * queries * keys * heads === 0 || batch > most || heads > most || Math.max(queries, keys) > 8 * most) return undefined;
   const text = { dim: inputs.q!.shape[3]!, valueDim: inputs.v!.shape[3]!, isMasked: MASK_TENSORS.some((name) => inputs[name]), isRolled: device.isSoftware };
-  const tile = chooseTile(text, device.tiles ?? (device.isSoftware ? SOFTWARE_TILES : tiles), bytes, device.memory);
+  const tile = chooseTile(text, device.tiles ?? tiles, bytes, device.memory);
   return tile && { text: tile, sizes };
 }
 
@@ -82,7 +82,8 @@ function packMask(backend: KernelBackend, inputs: Inputs, { batch, queries, keys
 
 export function attentionWith(device: (backend: KernelBackend) => AttentionDevice): FastKernel<AttentionInput, AttentionAttrs> {
   return ({ inputs, attrs, backend }) => {
-    const planned = plan(inputs, device(backend), FORWARD_TILES, forwardBytes);
+    const found = device(backend);
+    const planned = plan(inputs, found, found.isSoftware ? SOFTWARE_TILES : FORWARD_TILES, forwardBytes);
     if (!planned) return null;
     const { text, sizes } = planned;
     const { batch, queries, heads } = sizes;
