@@ -7,7 +7,8 @@ const at = (p: string) => fileURLToPath(new URL(p, import.meta.url));
 /** Tests run from the sources: no build is needed. */
 const alias = sourceAliases();
 // The driver of the webgpu project (tools/setup-vulkan.mjs): test processes inherit it, and it must be there when they start.
-Object.assign(process.env, withWebgpu());
+// A shader runs once or twice in a test: what the software driver spends on optimizing it is more than what that saves (half the time of a suite).
+Object.assign(process.env, { GALLIVM_PERF: 'nopt' }, withWebgpu());
 const exclude = ['**/node_modules/**', '**/dist/**'];
 const backend = (name: string, backends: string, maxWorkers: number, setupFiles: string[] = []) => ({
   resolve: { alias },

@@ -49,7 +49,7 @@ async function tests() {
 
 /** `pnpm fixtures` on every backend; it says itself what it skips and, in CI, fails for it. */
 async function goldenCases() {
-  const run = await child(process.execPath, [join(root, 'tools', 'launch.mjs'), 'tools/fixtures/main.ts', '--json'], { cwd: root, minutes: 30 });
+  const run = await child(process.execPath, [join(root, 'tools', 'launch.mjs'), 'tools/fixtures/main.ts', '--json'], { cwd: root, minutes: 30, env: { ...process.env, GALLIVM_PERF: 'nopt' } });
   try {
     const report = JSON.parse(run.output.slice(run.output.indexOf('{')));
     for (const b of report.backends) {
