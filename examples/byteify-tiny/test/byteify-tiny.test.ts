@@ -67,7 +67,7 @@ describe('byteify-tiny', () => {
     rmSync(join(out, 'merged'), { recursive: true });
     const { code, stderr } = await callCli('--resume', '--out', out);
     expect(code, stderr).toBe(0);
-    expect(stderr).toContain('[2 of 10] byteification, stage 1 and stage 2: done before');
+    expect(stderr).toContain('[2 of 11] byteification, stage 1 and stage 2: done before');
     expect(readRecord(out, 'student')).toEqual(before);
     expect(readFileSync(join(out, 'merged', 'model.safetensors'))).toEqual(weights);
   });
@@ -99,7 +99,7 @@ describe('byteify-tiny', () => {
         child.kill('SIGINT');
       },
     });
-    expect(second.stderr).toContain('[1 of 10] a teacher over BPE tokens, going on');
+    expect(second.stderr).toContain('[1 of 11] a teacher over BPE tokens, going on');
     expect(steps().length).toBeGreaterThan(done);
     expect(steps()).toEqual(Array.from({ length: steps().length }, (_, i) => i + 1));
   });
