@@ -62,7 +62,7 @@ export const forward = (width: number, silu: boolean, type: string, has: (name: 
     v${width - 1} = x[at];
     ${has('ids') ? `d${width - 1} = ids[b * u.length + t];` : ''}
     let pre: ${type} = ${preActivation(width, has)};
-    y[at] = ${silu ? 'pre * sigmoid(pre)' : 'pre'};
+    y[at] = ${silu ? 'pre / (1.0 + exp(min(-pre, T(80.0))))' : 'pre'};
     ${shift(width, 'v')}
     ${has('ids') ? shift(width, 'd') : ''}
   }`;
