@@ -4,6 +4,7 @@ export { loadSourceLM, loadTokenizer, openSource, startToken, type SourceFiles }
 export { OLMO_PRESETS, presetConfig, type OlmoPreset } from './presets.js';
 export { saveSourceLM } from './save.js';
 export { decodeText } from './train/decode-text.js';
+export { cachedTokens, type CachedTokensOptions } from './train/cached-tokens.js';
 export { tokensOfText } from './train/tokens-of-text.js';
 export { addTrainOlmoCommand } from './commands/train.js';
 export { generateText, type GeneratedToken, type GenerateTextOptions } from './generate-text.js';

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openSafetensors } from '@bytelm/core/io';
@@ -7,7 +7,7 @@ import { SubwordTokenizer } from '@bytelm/distill';
 import { temporaryFolder, testCli, TEXT } from '@bytelm/example-shared/testing';
 import { readLines } from '@bytelm/example-shared/train';
 import { decodeText } from '../src/train/decode-text.js';
-import { fromHfConfig, loadSourceLM, loadTokenizer, openSource, parameterShapes, tokensOfText } from '../src/index.js';
+import { fromHfConfig, loadSourceLM, loadTokenizer, openSource, parameterShapes, cachedTokens, tokensOfText } from '../src/index.js';
 import { runCli } from '../src/run-cli.js';
 
 const toy = join(fixtureRoot(), 'bolmo', 'toy_tokenizer');
@@ -27,6 +27,42 @@ describe('text into tokens', () => {
     const bytes = new TextEncoder().encode(text);
     expect(bytes.length).toBeGreaterThan(65_536);
     expect(tokensOfText(bytes, tokenizer, 'text')).toEqual(tokenizer.encode(text));
+  });
+
+  it('are kept for the next start, with their text and tokenizer; what is damaged or another\'s is made anew', async () => {
+    const tokenizer = await SubwordTokenizer.fromFolder(toy);
+    const cache = join(folder, 'tokens');
+    let encoded = 0;
+    const counting = new SubwordTokenizer({ encode: (...args) => (encoded++, tokenizer.encoder.encode(...args)) }, tokenizer.vocabulary, tokenizer.fingerprint);
+    const warnings: string[] = [];
+    const of = async (text: string, by = counting, to: string | null = cache) => {
+      encoded = 0;
+      const bytes = new TextEncoder().encode(text);
+      const ids = await cachedTokens(bytes, by, 'text', { folder: to, onWarning: (message) => warnings.push(message) });
+      expect(ids).toEqual(tokensOfText(bytes, tokenizer, 'text'));
+      return encoded;
+    };
+    expect(await of(TEXT)).toBe(1);
+    expect(await of(TEXT)).toBe(0);
+    expect(await of(`${TEXT}more`)).toBe(1);
+    expect(await of(TEXT, new SubwordTokenizer(counting.encoder, tokenizer.vocabulary, 'another'))).toBe(1);
+    expect(readdirSync(cache)).toHaveLength(3);
+    expect(await of(TEXT, new SubwordTokenizer(counting.encoder, tokenizer.vocabulary))).toBe(1);
+    expect(await of(TEXT, counting, null)).toBe(1);
+    expect(readdirSync(cache)).toHaveLength(3);
+    expect(warnings).toEqual([]);
+    // A value changed, the end cut off, something else: each is noticed once.
+    const damages: ((file: Buffer) => Buffer)[] = [(b) => (b.writeUInt8(b.at(-4)! ^ 1, b.length - 4), b), (b) => b.subarray(0, -8), () => Buffer.from('tokens')];
+    for (const damage of damages) {
+      for (const name of readdirSync(cache)) writeFileSync(join(cache, name), damage(readFileSync(join(cache, name))));
+      expect(await of(TEXT)).toBe(1);
+      expect(warnings.pop()).toMatch(/tokens-\w{16}\.safetensors is damaged/);
+      expect(await of(TEXT)).toBe(0);
+    }
+    // Nowhere to write: the run goes on.
+    writeFileSync(join(folder, 'a-file'), '');
+    expect(await of(TEXT, counting, join(folder, 'a-file'))).toBe(1);
+    expect(warnings.pop()).toContain('the tokens are not kept');
   });
 
   it('leaves out characters that the range cuts, and refuses other bytes', () => {

@@ -5,7 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Rng } from '@bytelm/core';
 import { backendsForTest, expectClose, fixtureRoot, useBackend } from '@bytelm/core/testing';
-import { byteRows, exactDistillLoss, foldBoundaries, fusedLabels, patchLogLikelihoods, SubwordVocabulary, TeacherBytes, tokenLogLikelihoods, type TokenizerJson } from './index.js';
+import { byteDistillLoss, byteRows, exactDistillLoss, foldBoundaries, fusedLabels, patchLogLikelihoods, SubwordVocabulary, TeacherBytes, tokenLogLikelihoods, type TokenizerJson } from './index.js';
 
 const vocabulary = new SubwordVocabulary(JSON.parse(readFileSync(join(fixtureRoot(), 'bolmo/toy_tokenizer/tokenizer.json'), 'utf8')) as TokenizerJson);
 /** The teacher's matrix has unused rows behind the tokenizer's. */
@@ -31,7 +31,9 @@ describe.each(backendsForTest())('exact distillation on %s', (backend) => {
     const isLast = (i: number) => i % P === P - 1 || !rows.patchMask[i + 1];
     const mask = tf.tensor2d(Float32Array.from(rows.patchMask, (m, i) => (m && i % P > 0 && !isLast(i) ? 1 : 0)), [B, P]);
     const patches = (x: tf.Tensor) => patchLogLikelihoods(x, { labels, patchIds, patches: P });
-    return { teacher, copy, mask, patches, logProbs };
+    const bytes = new TeacherBytes(vocabulary).targets(rows, logProbs.map(Math.exp), V);
+    const targets = { targets: tf.tensor3d(bytes.targets, [B, n, 520]), mask: tf.tensor2d(bytes.mask, [B, n]) };
+    return { teacher, copy, mask, patches, logProbs, bytes: targets };
   }
 
   it('chain rule: byte and boundary likelihoods give the token likelihoods back', async () => {
@@ -40,6 +42,21 @@ describe.each(backendsForTest())('exact distillation on %s', (backend) => {
     // Every row of the copy is a distribution.
     const total = tf.sum(tf.exp(tf.slice(foldBoundaries(copy), [0, 0, 0], [1, n - 1, 260])), -1);
     await expectClose(total, new Float32Array(n - 1).fill(1), { atol: 1e-4 });
+  });
+
+  it('whole distributions: 0 with gradient 0 at the copy, and elsewhere the gradient that labels have on average', async () => {
+    const { copy, bytes } = await setUp();
+    const loss = (x: tf.Tensor) => byteDistillLoss(x, bytes);
+    await expectClose(loss(copy), [0], { atol: 2e-6 });
+    expect((await tf.max(tf.abs(tf.grad(loss)(copy))).data())[0]!).toBeLessThan(1e-7);
+    const other = tf.add(copy, new Rng(9).normal([B, n, 520], 0.5));
+    expect((await loss(other).data())[0]!).toBeGreaterThan(1e-2);
+    // Every distribution sums to 1; positions that predict nothing have none.
+    await expectClose(tf.sum(bytes.targets, -1), bytes.mask, { atol: 1e-5 });
+    expect((await tf.sum(bytes.mask).data())[0]).toBe(rows.labels.reduce((a, y) => a + (y >= 0 ? 1 : 0), 0));
+    // Softmax minus the distribution, over the rows that count.
+    const expected = tf.div(tf.mul(tf.sub(tf.softmax(other), bytes.targets), tf.expandDims(bytes.mask, -1)), tf.sum(bytes.mask));
+    await expectClose(tf.grad(loss)(other), expected, { atol: 1e-6 });
   });
 
   it('a student that copies its teacher: divergence 0, the paper\'s form at the entropy, gradient 0', async () => {
@@ -97,5 +114,18 @@ describe('exact distillation', () => {
       total += Math.exp(logs.reduce((a, b) => a + b, 0));
     }
     expect(total).toBeCloseTo(1, 9);
+  });
+
+  it('distributions are left out where a boundary was, and folded for students without boundaries', () => {
+    const ended = byteRows([[256, 68, 268, vocabulary.endId!, 285, 305]], { vocabulary });
+    const probs = new Float32Array(ended.patches * V).fill(1 / V);
+    const bytes = new TeacherBytes(vocabulary);
+    const { targets, mask } = bytes.targets(ended, probs, V);
+    // The token before the end, and the end.
+    const out = [...ended.patchIds.keys()].filter((t) => t > 0 && [3, 4].includes(ended.patchIds[t]!)).map((t) => t - 1);
+    expect([...mask.keys()].filter((t) => !mask[t] && ended.labels[t]! >= 0)).toEqual(out);
+    const folded = bytes.targets(ended, probs, V, { width: 260 });
+    expect([...folded.mask]).toEqual([...mask]);
+    for (let t = 0; t < ended.length; t++) for (let id = 0; id < 260; id++) expect(folded.targets[t * 260 + id]).toBeCloseTo(targets[t * 520 + id]! + targets[t * 520 + 260 + id]!, 6);
   });
 });

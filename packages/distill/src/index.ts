@@ -7,13 +7,14 @@ export { SubwordTokenizer, type TextEncoderLike } from './alignment/subword-toke
 export { BOLMO_VOCABULARY, byteRows, fusedLabels, patchEnds, patchesAtBoundaries, type ByteRows, type ByteRowsOptions, type StudentVocabulary } from './alignment/byte-rows.js';
 // likelihoods
 export { foldBoundaries, labelLogProbs, logMass, logMassAfterPatches, patchLogLikelihoods, tokenLogLikelihoods } from './likelihood/patch-likelihood.js';
-export { TeacherBytes, type TeacherBytesOptions } from './likelihood/teacher-bytes.js';
+export { TeacherBytes, type ByteTargets, type TeacherBytesOptions } from './likelihood/teacher-bytes.js';
 // losses
 export { type Reduction, type ReduceOptions } from './losses/reduce.js';
 export { boundaryDivergence, boundaryLoss, boundaryScores, type BoundaryLossOptions, type BoundaryScores } from './losses/boundary-loss.js';
 export { encoderMatchLoss, patchEmbeddingLoss, type Distance, type EncoderMatchOptions, type PatchEmbeddingOptions } from './losses/encoder-loss.js';
 export { exactDistillLoss, type Divergence, type ExactDistillOptions } from './losses/exact-loss.js';
-export { PAPER_STAGE1, PUBLISHED_STAGE1, PUBLISHED_STAGE2, stageLosses, type StageLossConfig, type StageLossInputs } from './losses/stage-loss.js';
+export { byteDistillLoss } from './losses/byte-loss.js';
+export { PAPER_STAGE1, PUBLISHED_STAGE1, PUBLISHED_STAGE2, stageLosses, type StageLossConfig, type StageLossInputs, type StageLossWeights } from './losses/stage-loss.js';
 // data
 export { tokenizeText, tokensInMemory, type TextSource, type TokenizeOptions, type TokenStore } from './data/token-store.js';
 export { TokenWindows, type TokenWindowsOptions } from './data/token-windows.js';

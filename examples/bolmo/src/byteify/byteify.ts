@@ -12,7 +12,7 @@ import type { ByteifyReport } from './report.js';
 import { budgetOf, newestWeights, runStage, type RunControl } from './run-stage.js';
 import { copyFile, saveConfigFiles } from './save-student.js';
 import { scoreOf, scoreStudent, type FullScore } from './score.js';
-import { BYTEIFY_DEFAULTS, checkStageSettings, lengthProblems, publishedRates, runSettings, type ByteifySettings } from './settings.js';
+import { BYTEIFY_DEFAULTS, checkStageSettings, ENCODER_BLOCKS, lengthProblems, publishedRates, runSettings, type ByteifySettings } from './settings.js';
 import { bolmoConfigOf, LOCAL_PRESETS } from './student-config.js';
 import { bytesSeen, openTeacher, type OpenTeacher } from './teacher.js';
 import { bytesPerStep, bytesPerToken, heldOutTokens, readStageText } from './tokens.js';
@@ -31,8 +31,6 @@ export type ByteifyStart = Pick<ByteifySettings, 'teacher' | 'data'> & Partial<B
 /** Steps of a stage where neither bytes nor steps are given and nobody knows what the teacher has seen. */
 const DEFAULT_STEPS = 500;
 const TEACHER_SHARE = 0.25;
-/** Blocks that stage 1 compares patches behind. */
-const ENCODER_BLOCKS = 4;
 
 /**
  * Makes a byte model of a subword model: stage 1, stage 2, a report. `out` holds the model (published names), `byteify.json`, `report.json`
@@ -52,7 +50,7 @@ export async function runByteify(start: ByteifyStart | { out: string }, control:
   const teacher = await openTeacher(settings.teacher);
   await teacher.source.files.close();
   const raw = studentConfig(teacher, settings);
-  const text = await readStageText(settings, teacher.tokenizer);
+  const text = await readStageText(settings, teacher.tokenizer, out);
   const perToken = bytesPerToken(text.train);
   const plan = stored ?? planOf(settings, teacher, raw, { perStep: bytesPerStep(settings, text.train), perToken });
   if (!stored) {
@@ -68,10 +66,10 @@ export async function runByteify(start: ByteifyStart | { out: string }, control:
 }
 
 async function runStages(context: StageContext, { settings, stage1, stage2 }: Plan, out: string, control: RunControl): Promise<boolean> {
-  const { teacher, loss } = settings;
+  const { loss } = settings;
   const { backend } = context;
   if (stage1) {
-    const job = async (resumed: boolean) => stage1Job(context, resumed ? emptyStudent(context) : await initialStudent(context, settings), { teacher, loss });
+    const job = async (resumed: boolean) => stage1Job(context, resumed ? emptyStudent(context) : await initialStudent(context, settings), settings);
     if (!(await runStage({ name: 'stage 1', folder: join(out, 'stage1'), settings: runSettings(settings, stage1), backend, control, stepsBefore: 0, job }))) return false;
   }
   const begin = async () => (stage1 ? loadedStudent(context, await newestWeights(join(out, 'stage1'))) : initialStudent(context, settings));
@@ -147,7 +145,7 @@ function planOf(settings: ByteifySettings, teacher: OpenTeacher, raw: Record<str
   const teacherBytes = settings.teacherBytes ?? bytesSeen(settings.teacher);
   const options = { bytesPerPatch: perToken, from: 0, to: settings.patches * perToken };
   const flops = {
-    stage1: stage1FlopsPerByte(config, { ...options, teacherVocabSize: teacher.config.vocabSize, encoderBlocks: Math.min(ENCODER_BLOCKS, config.body.numLayers) }),
+    stage1: stage1FlopsPerByte(config, { ...options, teacherVocabSize: teacher.config.vocabSize, encoderBlocks: Math.min(settings.encoderBlocks ?? ENCODER_BLOCKS, config.body.numLayers) }),
     stage2: 3 * flopsPerByte(config, options),
   };
   const stepsOf = (bytes: number | null, steps: number | null): number => {

@@ -81,7 +81,7 @@ export async function runCompress(start: CompressStart | { out: string }, contro
   const source = await findBolmo(settings.model);
   if (!source.weights) throw new ConfigError(`[compress] ${settings.model}: expected a byteified model with weights, got a preset. Hint: byteify makes one.`);
   const tokenizer = await findTokenizer(source);
-  const text = await readStageText(settings, tokenizer);
+  const text = await readStageText(settings, tokenizer, out);
   const plan = stored ?? planOf(settings, source, bytesPerStep(settings, text.train), bytesPerToken(text.train));
   if (!stored) {
     mkdirSync(out, { recursive: true });

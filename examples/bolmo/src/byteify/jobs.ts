@@ -10,7 +10,7 @@ import { BOLMO } from '../family.js';
 import { createBolmo } from '../model.js';
 import { SuffixTrie } from '../parts/suffix-trie.js';
 import { saveStudent } from './save-student.js';
-import { STAGE1_LOSSES, type ByteifySettings, type LossName, type StageSettings } from './settings.js';
+import { ENCODER_BLOCKS, stage1Losses, STAGE1_LOSSES, type ByteifySettings, type LossName, type StageSettings } from './settings.js';
 import type { StageText } from './tokens.js';
 
 /** What all stages of a run share. */
@@ -58,9 +58,11 @@ export async function initialStudent(context: StageContext, { teacher, inputGate
 }
 
 /** Stage 1: byte models learn from the teacher around its frozen layers. */
-export async function stage1Job(context: StageContext, student: BoundaryEmittingLM, { teacher, loss }: { teacher: string; loss: LossName }): Promise<TrainJob> {
+export async function stage1Job(context: StageContext, student: BoundaryEmittingLM, settings: ByteifySettings): Promise<TrainJob> {
+  const { teacher, encoderBlocks = ENCODER_BLOCKS } = settings;
   const source: SourceLM = await loadSourceLM(await openSource(teacher));
-  const stage = new Stage1(student, teacherOf(source, teacher), { vocabulary: context.tokenizer.vocabulary, losses: STAGE1_LOSSES[loss] });
+  const blocks = Math.min(encoderBlocks, parseBolmoConfig(context.raw).body.numLayers);
+  const stage = new Stage1(student, teacherOf(source, teacher), { vocabulary: context.tokenizer.vocabulary, losses: stage1Losses(settings), encoderBlocks: blocks });
   return stageJob(context, { stage, student, mainRate: 1, owned: [source] });
 }
 

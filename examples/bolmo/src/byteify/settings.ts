@@ -1,5 +1,5 @@
 import { ConfigError } from '@bytelm/core';
-import { PAPER_STAGE1, PUBLISHED_STAGE1, type StageLossConfig } from '@bytelm/distill';
+import { PAPER_STAGE1, PUBLISHED_STAGE1, type StageLossConfig, type StageLossWeights } from '@bytelm/distill';
 import type { BackendChoice, ByteRange } from '@bytelm/example-shared/cli';
 import type { RunSettings } from '@bytelm/example-shared/train';
 import type { LocalPreset } from './student-config.js';
@@ -28,6 +28,8 @@ export interface StageSettings {
   keep: number;
   /** Held-out bytes of the final report. */
   reportBytes: number;
+  /** Folder where the tokens of the text are kept for the next start; absent: the run's own. */
+  tokenCache?: string | undefined;
 }
 
 export interface ByteifySettings extends StageSettings {
@@ -54,7 +56,14 @@ export interface ByteifySettings extends StageSettings {
   /** Of the main network in stage 2; `null`: half of `stage2Lr`. */
   stage2GlobalLr: number | null;
   loss: LossName;
+  /** Weights of stage 1 in place of those of `loss`. Runs of before have none. */
+  weights?: Partial<StageLossWeights> | undefined;
+  /** Blocks that stage 1 compares patches behind; runs of before: 4. */
+  encoderBlocks?: number | undefined;
 }
+
+/** Blocks behind which the published runs compare patches. */
+export const ENCODER_BLOCKS = 4;
 
 export const STAGE_DEFAULTS = {
   range: null,
@@ -103,6 +112,26 @@ export const STAGE1_LOSSES = {
   paper: PAPER_STAGE1,
 } as const satisfies Record<string, StageLossConfig>;
 export type LossName = keyof typeof STAGE1_LOSSES;
+
+const WEIGHT_NAMES = ['boundary', 'encoder', 'distill', 'crossEntropy', 'byteDistill'] as const satisfies readonly (keyof StageLossWeights)[];
+
+/** The losses of stage 1 that settings ask for. */
+export function stage1Losses({ loss, weights = {} }: Pick<ByteifySettings, 'loss' | 'weights'>): StageLossConfig {
+  const base: StageLossConfig = STAGE1_LOSSES[loss];
+  return { ...base, weights: { ...base.weights, ...weights } };
+}
+
+/** `name=value` pairs of weights. @throws ConfigError */
+export function parseWeights(pairs: readonly string[]): Partial<StageLossWeights> {
+  return Object.fromEntries(pairs.map((pair) => {
+    const [name = '', value = ''] = pair.split('=');
+    const weight = Number(value);
+    if (!(WEIGHT_NAMES as readonly string[]).includes(name) || !value || !(weight >= 0)) {
+      throw new ConfigError(`[byteify] --weights ${pair}: expected NAME=NUMBER with one of ${WEIGHT_NAMES.join(', ')} and a number of at least 0.`);
+    }
+    return [name, weight];
+  }));
+}
 
 /** Where the published rates belong: Bolmo 1B. */
 const REFERENCE_WIDTH = 2048;

@@ -1,6 +1,6 @@
 import { ConfigError } from '@bytelm/core';
 import { tokensInMemory, type SubwordTokenizer, type TokenStore } from '@bytelm/distill';
-import { tokensOfText } from '@bytelm/example-olmo';
+import { cachedTokens, tokensOfText } from '@bytelm/example-olmo';
 import { count, createProgress } from '@bytelm/example-shared/cli';
 import { openText, readBytes, type TextRanges } from '@bytelm/example-shared/train';
 import { runSettings, type StageSettings } from './settings.js';
@@ -14,8 +14,8 @@ export interface StageText {
   ranges: TextRanges;
 }
 
-/** Reads and cuts the text of a run; something is held out always. @throws DataError for text that does not survive its tokenizer, or is missing. */
-export async function readStageText(settings: StageSettings, tokenizer: SubwordTokenizer): Promise<StageText> {
+/** Reads and cuts the text of a run; something is held out always. @throws DataError for text that does not survive its tokenizer, or is missing. @param out Folder of the run. */
+export async function readStageText(settings: StageSettings, tokenizer: SubwordTokenizer, out: string): Promise<StageText> {
   const wanted = Math.max(settings.evalBytes, settings.reportBytes);
   const { train, valid, ranges } = await openText({ ...runSettings(settings, { steps: 1, lr: 0 }), evalEvery: 1, evalBytes: wanted });
   await train.close();
@@ -23,7 +23,12 @@ export async function readStageText(settings: StageSettings, tokenizer: SubwordT
   const bytes = await readBytes(settings.data, ranges.train);
   const progress = createProgress({ total: bytes.length, unit: 'character' });
   try {
-    const tokens = tokensInMemory(tokensOfText(bytes, tokenizer, settings.data.join(', '), (done) => progress.update(done, 'cut into tokens')), tokenizer.vocabulary);
+    const ids = await cachedTokens(bytes, tokenizer, settings.data.join(', '), {
+      folder: settings.tokenCache ?? out,
+      onProgress: (done) => progress.update(done, 'cut into tokens'),
+      onWarning: (message) => progress.log(`warning: ${message}`),
+    });
+    const tokens = tokensInMemory(ids, tokenizer.vocabulary);
     progress.stop();
     process.stderr.write(`data: ${count(bytes.length)} bytes in ${count(tokens.size)} tokens of ${bytesPerToken(tokens).toFixed(2)} bytes, ${count(valid.length)} held out\n`);
     return { train: tokens, heldOut: valid, ranges };

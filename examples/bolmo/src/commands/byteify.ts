@@ -3,7 +3,7 @@ import { ConfigError } from '@bytelm/core';
 import { real, whole } from '@bytelm/example-shared/cli';
 import { runByteify } from '../byteify/byteify.js';
 import { reportText } from '../byteify/report.js';
-import type { ByteifySettings } from '../byteify/settings.js';
+import { parseWeights, type ByteifySettings } from '../byteify/settings.js';
 import { LOCAL_PRESETS } from '../byteify/student-config.js';
 import { RESUME_NOTE, stoppedText, withStageOptions, type SteeringOptions } from './stage-options.js';
 
@@ -17,7 +17,7 @@ Examples:
 Stage 1 teaches byte models around the frozen layers to end patches where tokens end and to say what the teacher says; stage 2 trains everything end to end.
 The folder then holds the model (config.json, model.safetensors, tokenizer), report.json, byteify.json, and stage1/ and stage2/ with log.jsonl, loss.svg and checkpoints.`;
 
-type Options = Partial<ByteifySettings> & SteeringOptions;
+type Options = Partial<Omit<ByteifySettings, 'weights'>> & SteeringOptions & { weights?: string[] };
 
 /** `bolmo byteify` */
 export function addByteifyCommand(program: Command): void {
@@ -38,14 +38,16 @@ export function addByteifyCommand(program: Command): void {
     .option('--stage2-steps <number>', 'the same in updates', whole())
     .option('--stage1-lr <rate>', "highest rate of stage 1 (default: the published one, scaled to the teacher's width)", real(0))
     .option('--stage2-lr <rate>', 'highest rate of stage 2 (default: likewise)', real(0))
-    .option('--stage2-global-lr <rate>', 'of the main network in stage 2 (default: half of it)', real(0));
+    .option('--stage2-global-lr <rate>', 'of the main network in stage 2 (default: half of it)', real(0))
+    .option('--weights <name=value...>', "of stage 1's losses in place of those of --loss: boundary, encoder, distill, crossEntropy, and byteDistill, which learns the teacher's whole distribution at every byte")
+    .option('--encoder-blocks <number>', 'layers that stage 1 compares patches behind (default: 4, or all where there are fewer)', whole(0));
   withStageOptions(command).action(run);
 }
 
-async function run({ out, resume, stopAt, json, ...given }: Options): Promise<void> {
+async function run({ out, resume, stopAt, json, weights, ...given }: Options): Promise<void> {
   const { teacher, data } = given;
   if (!resume && (!teacher || !data)) throw new ConfigError('[byteify] expected --teacher and --data. Hint: --resume --out FOLDER goes on with a run.');
-  const report = await runByteify(resume ? { out } : { ...given, teacher: teacher!, data: data!, out }, { resume, stopAt, json });
+  const report = await runByteify(resume ? { out } : { ...given, ...(weights && { weights: parseWeights(weights) }), teacher: teacher!, data: data!, out }, { resume, stopAt, json });
   if (!report) {
     process.stderr.write(stoppedText('byteify', out));
     return;

@@ -25,6 +25,7 @@ export function withStageOptions(command: Command): Command {
     .option('--report-bytes <number>', `held-out bytes of the report (default: ${D.reportBytes})`, whole())
     .option('--save-every <steps>', `steps between checkpoints (default: ${D.saveEvery})`, whole())
     .option('--keep <number>', `checkpoints to keep (default: ${D.keep})`, whole())
+    .option('--token-cache <folder>', 'where the tokens of the text are kept for the next start (default: --out)')
     .option('--json', 'print events and the report as lines of JSON');
   return withSharedOptions(command, 'auto');
 }

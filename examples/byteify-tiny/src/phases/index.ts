@@ -1,5 +1,5 @@
 import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { mergeFolders, runByteify, runCompress, type ByteifyReport, type CompressReport } from '@bytelm/example-bolmo';
 import type { ByteRange } from '@bytelm/example-shared/cli';
 import { bytesOf, type Recipe, type StudentTraining } from '../recipe.js';
@@ -57,6 +57,9 @@ const teacher: Phase = {
   },
 };
 
+/** One cache of tokens for all phases, beside their folders. */
+const cacheOf = (folder: string): string => join(dirname(folder), 'tokens');
+
 /** What every training of a student has in common. */
 const common = ({ data, seed, backend, scoreBytes }: Recipe, out: string, { batch, patches }: StudentTraining) => ({
   out,
@@ -71,6 +74,7 @@ const common = ({ data, seed, backend, scoreBytes }: Recipe, out: string, { batc
   evalEvery: 50,
   saveEvery: 50,
   keep: 1,
+  tokenCache: cacheOf(out),
 });
 
 const byteifySettings = (recipe: Recipe, folder: string, teacherFolder: string) => {

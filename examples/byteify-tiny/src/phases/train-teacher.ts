@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ConfigError } from '@bytelm/core';
 import { listCheckpoints } from '@bytelm/core/train';
 import { addTrainOlmoCommand } from '@bytelm/example-olmo';
@@ -17,7 +17,7 @@ const isDone = (folder: string): boolean => readLines(join(folder, 'log.jsonl'))
 export async function trainSource(folder: string, args: readonly string[]): Promise<boolean> {
   if (isDone(folder)) return true;
   const resume = (await listCheckpoints(folder)).length > 0;
-  const code = await runProgram('olmo', '', [addTrainOlmoCommand], ['train', ...(resume ? ['--resume'] : args), '--out', folder]);
+  const code = await runProgram('olmo', '', [addTrainOlmoCommand], ['train', ...(resume ? ['--resume'] : args), '--out', folder, '--token-cache', join(dirname(folder), 'tokens')]);
   if (code) throw new ConfigError('[byteify-tiny] training ended with the error above. Hint: --resume goes on once its cause is gone.');
   return isDone(folder);
 }

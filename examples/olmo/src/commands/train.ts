@@ -23,6 +23,7 @@ interface OlmoTrainSettings extends RunSettings {
 interface OlmoTrainOptions extends TrainOptions {
   tokenizer?: string;
   tableLr?: number;
+  tokenCache?: string;
 }
 
 const DEFAULTS = { ...RUN_DEFAULTS, length: 1024, lr: 3e-3, warmup: 0.05, tableLr: 1 } as const;
@@ -43,7 +44,7 @@ Rows begin with the token that ends documents, as the teacher of a byteification
   fresh,
   resumed(options, stored, _config, given) {
     if (options.tokenizer) throw new ConfigError(`[train] --resume: the tokenizer is the one of the run, got --tokenizer ${options.tokenizer} as well. Hint: leave it out, or start a new run.`);
-    return startFrom(options.out, { ...stored, ...given });
+    return startFrom(options.out, { ...stored, ...given }, cacheOf(options));
   },
 };
 
@@ -56,8 +57,12 @@ function addOptions(command: Command): void {
     .option('--config <file>', 'a published config.json of OLMo 2, Olmo 3 or Llama')
     .option('--init <model>', 'start from the weights and the tokenizer of a folder or Hugging Face id')
     .option('--tokenizer <folder>', 'with tokenizer.json, for a model from scratch')
-    .option('--table-lr <factor>', `multiplies the rate of embedding table and head; 0 leaves them as they are, so that all that is learned can be merged into a byteified model (default: ${DEFAULTS.tableLr})`, real(0));
+    .option('--table-lr <factor>', `multiplies the rate of embedding table and head; 0 leaves them as they are, so that all that is learned can be merged into a byteified model (default: ${DEFAULTS.tableLr})`, real(0))
+    .option('--token-cache <folder>', 'where the tokens of the text are kept for the next start (default: --out)');
 }
+
+const cacheOf = ({ tokenCache, out }: OlmoTrainOptions): string => tokenCache ?? out;
+
 
 async function fresh(options: OlmoTrainOptions, given: Partial<OlmoTrainSettings>): Promise<TrainStart<OlmoTrainSettings>> {
   const { preset, config, init, tokenizer } = options;
@@ -66,19 +71,19 @@ async function fresh(options: OlmoTrainOptions, given: Partial<OlmoTrainSettings
   if (init !== undefined) {
     const other = (['preset', 'config', 'tokenizer'] as const).filter((key) => options[key] !== undefined);
     if (other.length) throw new ConfigError(`[train] --init: the model is given by its folder, got --${other.join(', --')} as well.`);
-    return startFrom(init, settings);
+    return startFrom(init, settings, cacheOf(options));
   }
   if (tokenizer === undefined) throw new ConfigError('[train] --tokenizer: expected a folder with tokenizer.json, got none. Hint: --init continues a model with its own tokenizer.');
   const tokens = await SubwordTokenizer.fromFolder(tokenizer);
   const raw = config === undefined ? presetConfig(presetOf(preset ?? 'tiny'), tokens.vocabulary) : readConfig(config);
   const parsed = fromHfConfig(raw);
   tokens.vocabulary.checkFits(parsed.vocabSize, config ?? preset ?? 'tiny');
-  const job = async () => jobOf({ model: createSourceLM(parsed, new Rng(settings.seed)), raw, tokens, folder: tokenizer, settings });
+  const job = async () => jobOf({ model: createSourceLM(parsed, new Rng(settings.seed)), raw, tokens, folder: tokenizer, settings, cache: cacheOf(options) });
   return { settings, name: config ?? preset ?? 'tiny', job };
 }
 
 /** From the weights of a folder, this run's or another's. */
-function startFrom(name: string, settings: OlmoTrainSettings): TrainStart<OlmoTrainSettings> {
+function startFrom(name: string, settings: OlmoTrainSettings, cache: string): TrainStart<OlmoTrainSettings> {
   const job = async (): Promise<TrainJob> => {
     const source = await openSource(name);
     const { folder, config } = source.files;
@@ -86,7 +91,7 @@ function startFrom(name: string, settings: OlmoTrainSettings): TrainStart<OlmoTr
       await source.files.close();
       throw e;
     });
-    return jobOf({ model: await loadSourceLM(source), raw: config!, tokens, folder: folder!, settings });
+    return jobOf({ model: await loadSourceLM(source), raw: config!, tokens, folder: folder!, settings, cache });
   };
   return { settings, name, job };
 }
@@ -99,16 +104,18 @@ interface JobParts {
   /** Of the tokenizer. */
   folder: string;
   settings: OlmoTrainSettings;
+  /** Folder where the tokens of the text are kept. */
+  cache: string;
 }
 
-function jobOf({ model, raw, tokens, folder, settings }: JobParts): TrainJob {
+function jobOf({ model, raw, tokens, folder, settings, cache }: JobParts): TrainJob {
   const config = fromHfConfig(raw);
   let rowTokens = 0;
   const save = (to: string) => saveSourceLM(to, model, raw, folder);
   return {
     model,
     async open() {
-      const data = await openTokenBatches(settings, { tokenizer: tokens, config });
+      const data = await openTokenBatches(settings, { tokenizer: tokens, config, cache });
       rowTokens = data.length;
       return data;
     },

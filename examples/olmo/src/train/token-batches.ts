@@ -4,11 +4,13 @@ import { count, createProgress } from '@bytelm/example-shared/cli';
 import { openText, type OpenBatches, type RunSettings } from '@bytelm/example-shared/train';
 import type { SourceConfig } from '../config.js';
 import { startToken } from '../source.js';
-import { tokensOfText } from './tokens-of-text.js';
+import { cachedTokens } from './cached-tokens.js';
 
 export interface TokenData {
   tokenizer: SubwordTokenizer;
   config: SourceConfig;
+  /** Folder where the tokens of the text are kept. */
+  cache: string;
 }
 
 export interface TokenBatches extends OpenBatches {
@@ -18,13 +20,17 @@ export interface TokenBatches extends OpenBatches {
 
 /**
  * The batches of a run over tokens: each row is the token that begins texts and then as many tokens as `length` bytes of this text have on
- * average. The tokens of the whole text are kept in memory, 4 bytes each.
+ * average. The tokens of the whole text are kept in memory, 4 bytes each, and in a file for the next start.
  */
-export async function openTokenBatches(settings: RunSettings, { tokenizer, config }: TokenData): Promise<TokenBatches> {
+export async function openTokenBatches(settings: RunSettings, { tokenizer, config, cache }: TokenData): Promise<TokenBatches> {
   const { train, valid, ranges } = await openText(settings);
   const bytes = await bytesOf(train).finally(() => train.close());
   const progress = createProgress({ total: bytes.length, unit: 'character' });
-  const tokens = tokensOfText(bytes, tokenizer, settings.data.join(', '), (done) => progress.update(done, 'cut into tokens'));
+  const tokens = await cachedTokens(bytes, tokenizer, settings.data.join(', '), {
+    folder: cache,
+    onProgress: (done) => progress.update(done, 'cut into tokens'),
+    onWarning: (message) => progress.log(`warning: ${message}`),
+  });
   progress.stop();
   const bytesPerToken = bytes.length / tokens.length;
   const length = Math.max(1, Math.round(settings.length / bytesPerToken));

@@ -25,6 +25,8 @@ export class SubwordTokenizer {
   constructor(
     readonly encoder: TextEncoderLike,
     readonly vocabulary: SubwordVocabulary,
+    /** SHA-256 of the files that it was made of, where they and the algorithm were at hand: what it cut once it would cut the same again. */
+    readonly fingerprint?: string | undefined,
   ) {}
 
   /**
@@ -37,7 +39,7 @@ export class SubwordTokenizer {
     const { Tokenizer } = await import('@huggingface/tokenizers').catch((cause: unknown) => {
       throw new ConfigError(`[SubwordTokenizer] the package @huggingface/tokenizers is needed to cut text into tokens (${(cause as Error).message}). Hint: npm install @huggingface/tokenizers.`);
     });
-    return new SubwordTokenizer(new Tokenizer(json, config), vocabulary);
+    return new SubwordTokenizer(new Tokenizer(json, config), vocabulary, await sha256(JSON.stringify([json, config])));
   }
 
   /** From a folder with `tokenizer.json` and, if there is one, `tokenizer_config.json`. Node only. @throws CheckpointError, ConfigError */
@@ -74,6 +76,12 @@ export class SubwordTokenizer {
   decode(tokenIds: ArrayLike<number>): string {
     return new TextDecoder().decode(this.toBytes(tokenIds));
   }
+}
+
+/** `undefined` where the platform has no such digest (pages without https). */
+async function sha256(text: string): Promise<string | undefined> {
+  const digest = await globalThis.crypto?.subtle?.digest('SHA-256', new TextEncoder().encode(text));
+  return digest && Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, '0')).join('');
 }
 
 function contentOf(token: TokenizerConfigJson['eos_token']): string | null | undefined {

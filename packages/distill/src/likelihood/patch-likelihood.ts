@@ -17,9 +17,13 @@ export function patchLogLikelihoods(logits: tf.Tensor, { labels, patchIds, patch
   const dims = checkShape('patchLogLikelihoods', logits, 'logits', '(B, L, V)', {}, 'float32');
   checkShape('patchLogLikelihoods', labels, 'labels', '(B, L)', dims, 'int32');
   checkShape('patchLogLikelihoods', patchIds, 'patchIds', '(B, L)', dims, 'int32');
-  const [B, L] = [dims.B!, dims.L!];
+  return tf.tidy(() => sumOverPatches(labelLogProbs(logits, labels), { patchIds, patches }));
+}
+
+/** The same from the likelihood of each label, (B, L) → (B, P). */
+export function sumOverPatches(each: tf.Tensor, { patchIds, patches }: { patchIds: tf.Tensor; patches: number }): tf.Tensor2D {
+  const [B, L] = patchIds.shape as [number, number];
   return tf.tidy(() => {
-    const each = labelLogProbs(logits, labels);
     // Position t predicts byte t + 1, and counts for that byte's patch.
     const next = tf.concat([tf.slice(patchIds, [0, 1], [B, L - 1]), tf.fill([B, 1], -1, 'int32')], 1);
     return tf.squeeze(segmentPool(tf.expandDims(each, -1), next, patches, 'sum'), [2]) as tf.Tensor2D;

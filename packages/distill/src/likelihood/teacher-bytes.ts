@@ -21,19 +21,21 @@ export class TeacherBytes {
   private readonly student: StudentVocabulary;
   /** By node; children have larger numbers than their parent, node 0 is the empty prefix. */
   private readonly children: Map<number, number>[] = [new Map()];
-  private readonly parents: number[] = [-1];
-  /** Tokens that end at each node: several may have the same spelling. */
-  private readonly tokens: number[][] = [[]];
+  private readonly parents: Int32Array;
+  /** (V) the node where a token ends, 0: none. Several may have the same spelling. */
+  private readonly ends: Int32Array;
+  /** Of the teacher's distribution at hand: probability of the tokens that end at each node, and of all at or below it. */
+  private readonly own: Float64Array;
+  private readonly mass: Float64Array;
 
   constructor(vocabulary: SubwordVocabulary, { student = BOLMO_VOCABULARY }: TeacherBytesOptions = {}) {
     this.vocabulary = vocabulary;
     this.student = student;
-    for (let id = 0; id < vocabulary.size; id++) {
-      if (!vocabulary.has(id)) continue;
-      let node = 0;
-      for (const symbol of this.idsOf(id)) node = this.child(node, symbol);
-      if (node) this.tokens[node]!.push(id);
-    }
+    const parents = [-1];
+    this.ends = Int32Array.from({ length: vocabulary.size }, (_, id) => (vocabulary.has(id) ? this.idsOf(id).reduce((node, symbol) => this.child(node, symbol, parents), 0) : 0));
+    this.parents = Int32Array.from(parents);
+    this.own = new Float64Array(parents.length);
+    this.mass = new Float64Array(parents.length);
   }
 
   /**
@@ -43,20 +45,11 @@ export class TeacherBytes {
    * @returns (bytes of the token) rows of `2 * numIds` log-probabilities.
    */
   rowsOf(logProbs: ArrayLike<number>, token: number): Float64Array[] {
-    const { own, mass } = this.masses(logProbs);
     const { numIds } = this.student;
-    let node = 0;
-    return this.idsOf(token).map((id) => {
-      const row = new Float64Array(2 * numIds).fill(NEVER);
-      // A patch that goes on is none of the tokens that end here.
-      const all = mass[node]! - own[node]!;
-      for (const [next, child] of this.children[node]!) {
-        row[next] = log((mass[child]! - own[child]!) / all);
-        row[next + numIds] = log(own[child]! / all);
-      }
-      node = this.children[node]!.get(id)!;
-      return row;
-    });
+    const rows: Float64Array[] = [];
+    this.read(Float64Array.from(logProbs, Math.exp));
+    this.follow(token, (id, isEnd, p) => void (rows.at(-1)![isEnd ? id + numIds : id] = log(p)), () => rows.push(new Float64Array(2 * numIds).fill(NEVER)));
+    return rows;
   }
 
   /**
@@ -65,25 +58,65 @@ export class TeacherBytes {
    * @returns (B*n*2·numIds); rows that predict nothing are 0.
    */
   logits(rows: ByteRows, teacherLogProbs: Float32Array | Float64Array, vocabSize: number): Float32Array {
-    const { batch, length, patches } = rows;
     const width = 2 * this.student.numIds;
-    const out = new Float32Array(batch * length * width);
-    for (let b = 0; b < batch; b++) {
-      let t = rows.patchLengths[b * patches]! - 1;
-      for (let p = 1; p < patches && rows.patchLengths[b * patches + p]; p++) {
-        const at = (b * patches + p - 1) * vocabSize;
-        for (const row of this.rowsOf(teacherLogProbs.subarray(at, at + vocabSize), rows.teacherIds[b * patches + p]!)) out.set(row, (b * length + t++) * width);
-      }
+    const out = new Float32Array(rows.batch * rows.length * width);
+    for (const { token, from, at } of patchesOf(rows)) {
+      this.rowsOf(teacherLogProbs.subarray(from * vocabSize, (from + 1) * vocabSize), token).forEach((row, k) => out.set(row, (at + k) * width));
     }
     return out;
   }
 
-  /** Probability of the tokens that end at each node, and of all at or below it. */
-  private masses(logProbs: ArrayLike<number>): { own: Float64Array; mass: Float64Array } {
-    const own = Float64Array.from(this.tokens, (ids) => ids.reduce((sum, id) => sum + Math.exp(logProbs[id]!), 0));
-    const mass = Float64Array.from(own);
-    for (let node = mass.length - 1; node > 0; node--) mass[this.parents[node]!]! += mass[node]!;
-    return { own, mass };
+  /**
+   * The distributions of a whole batch, to be learned as they are: position t holds what the teacher says about byte t + 1 and whether a patch
+   * ends there, for every byte and not only for the one that came. Left out, with rows of 0, are positions that predict nothing, and tokens whose
+   * boundary was left out before a document end, with that end: their events are not the teacher's.
+   *
+   * @param probs (B*P*V) the teacher's probabilities on the host: position p says what token p + 1 is.
+   * @param options.width 2·numIds (default), or numIds for a student without boundaries in its output: both halves in one.
+   * @returns `targets` (B*n*width) and `mask` (B*n), 1 where a row is a distribution.
+   */
+  targets(rows: ByteRows, probs: Float32Array, vocabSize: number, { width = 2 * this.student.numIds }: { width?: number } = {}): ByteTargets {
+    const { numIds } = this.student;
+    const half = width > numIds ? numIds : 0;
+    const targets = new Float32Array(rows.batch * rows.length * width);
+    const mask = new Float32Array(rows.batch * rows.length);
+    let isOpen = false;
+    for (const { token, from, at, length } of patchesOf(rows)) {
+      const wasOpen = isOpen && at % rows.length > 0;
+      isOpen = !rows.boundaryLabels[at + length];
+      if (isOpen || wasOpen) continue;
+      this.read(probs.subarray(from * vocabSize, from * vocabSize + this.ends.length));
+      let row = at - 1;
+      this.follow(token, (id, isEnd, p) => void (targets[row * width + id + (isEnd ? half : 0)]! += p), () => void (mask[++row] = 1));
+    }
+    return { targets, mask };
+  }
+
+  /** Takes the teacher's distribution over tokens apart along the trie. */
+  private read(probs: ArrayLike<number>): void {
+    const { own, mass, ends, parents } = this;
+    own.fill(0);
+    // Rows without a token end at node 0, whose own probability nobody asks for.
+    for (let id = 0; id < ends.length; id++) own[ends[id]!]! += probs[id]!;
+    own[0] = 0;
+    mass.set(own);
+    for (let node = mass.length - 1; node > 0; node--) mass[parents[node]!]! += mass[node]!;
+  }
+
+  /** Goes along a token's bytes: `next` before each of them, then `say` for all that may stand there, with and without a patch end behind it. */
+  private follow(token: number, say: (id: number, isEnd: boolean, probability: number) => void, next: () => void): void {
+    const { own, mass, children } = this;
+    let node = 0;
+    for (const id of this.idsOf(token)) {
+      next();
+      // A patch that goes on is none of the tokens that end here.
+      const all = Math.max(mass[node]! - own[node]!, Number.MIN_VALUE);
+      for (const [symbol, child] of children[node]!) {
+        say(symbol, false, Math.max(0, mass[child]! - own[child]!) / all);
+        say(symbol, true, own[child]! / all);
+      }
+      node = children[node]!.get(id)!;
+    }
   }
 
   private idsOf(token: number): number[] {
@@ -91,16 +124,41 @@ export class TeacherBytes {
     return Array.from(this.vocabulary.symbolsOf(token), (s) => (s === END_SYMBOL ? eos : s === PAD_SYMBOL ? pad : s + offset));
   }
 
-  private child(node: number, id: number): number {
+  private child(node: number, id: number, parents: number[]): number {
     let next = this.children[node]!.get(id);
     if (next === undefined) {
-      next = this.children.length;
+      next = parents.push(node) - 1;
       this.children[node]!.set(id, next);
       this.children.push(new Map());
-      this.parents.push(node);
-      this.tokens.push([]);
     }
     return next;
+  }
+}
+
+/** Distributions over a student's output, (B*n*width), and where there are any, (B*n). */
+export interface ByteTargets {
+  targets: Float32Array;
+  mask: Float32Array;
+}
+
+interface PredictedPatch {
+  token: number;
+  /** Row of the teacher's output that predicts it, of B*P, */
+  from: number;
+  /** row of the student's that predicts its first byte, of B*n, and its bytes. */
+  at: number;
+  length: number;
+}
+
+/** The patches that are predicted: all but the begin symbol's. */
+function* patchesOf({ batch, length, patches, patchLengths, teacherIds }: ByteRows): Generator<PredictedPatch> {
+  for (let b = 0; b < batch; b++) {
+    let at = b * length + patchLengths[b * patches]! - 1;
+    for (let p = 1; p < patches && patchLengths[b * patches + p]; p++) {
+      const i = b * patches + p;
+      yield { token: teacherIds[i]!, from: i - 1, at, length: patchLengths[i]! };
+      at += patchLengths[i]!;
+    }
   }
 }
 

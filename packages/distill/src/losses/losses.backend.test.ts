@@ -6,6 +6,7 @@ import {
   boundaryDivergence,
   boundaryLoss,
   boundaryScores,
+  byteDistillLoss,
   encoderMatchLoss,
   exactDistillLoss,
   foldBoundaries,
@@ -35,6 +36,9 @@ describe.each(backendsForTest())('losses on %s', (backend) => {
     for (const divergence of DIVERGENCES) await checkGradients((x) => exactDistillLoss(x!, { teacher: logProbs(4, [2, 3]), mask, divergence, temperature: 2, reduction: 'none' }), [logProbs(5, [2, 3])]);
     const teacher = [normal(6, [2, 3, 5])];
     for (const distance of DISTANCES) await checkGradients((x) => encoderMatchLoss([x!], { teacher, distance, reduction: 'none' }), [normal(7, [2, 3, 5])]);
+    // The last row is no distribution, and costs nothing.
+    const targets = tf.mul(tf.softmax(normal(14, [2, 3, 5])), tf.tensor3d([1, 1, 1, 1, 1, 0], [2, 3, 1]));
+    await checkGradients((x) => byteDistillLoss(x!, { targets, reduction: 'none' }), [normal(15, [2, 3, 5])]);
     await checkGradients((x) => foldBoundaries(x!), [normal(8, [2, 3, 6])]);
     await checkGradients((x) => logMass(x!, tf.tensor1d([1, 0, 0, 1])), [normal(9, [2, 3, 4])]);
     const ids = tf.tensor2d([0, 1, 1, 0, 1, 2], [2, 3], 'int32');

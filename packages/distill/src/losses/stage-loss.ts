@@ -1,14 +1,24 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { ConfigError, crossEntropy, segmentPool } from '@bytelm/core';
+import { ConfigError, segmentPool } from '@bytelm/core';
 import { fusedLabels, patchesAtBoundaries, type ByteRows } from '../alignment/byte-rows.js';
-import { patchLogLikelihoods } from '../likelihood/patch-likelihood.js';
+import { labelLogProbs, sumOverPatches } from '../likelihood/patch-likelihood.js';
 import { boundaryLoss } from './boundary-loss.js';
+import { byteDistillLoss } from './byte-loss.js';
 import { encoderMatchLoss, type Distance } from './encoder-loss.js';
 import { exactDistillLoss, type Divergence } from './exact-loss.js';
 
+export interface StageLossWeights {
+  boundary: number;
+  encoder: number;
+  distill: number;
+  crossEntropy: number;
+  /** Of `byteDistillLoss`: the teacher's whole distribution at every byte. Not in the published runs; default 0. */
+  byteDistill?: number | undefined;
+}
+
 export interface StageLossConfig {
   /** Weights of the parts; those with weight 0 are not computed. */
-  weights: { boundary: number; encoder: number; distill: number; crossEntropy: number };
+  weights: StageLossWeights;
   divergence: Divergence;
   temperature: number;
   /** "White space follows" is added to both sides of the distillation loss; needs `space` in the inputs. */
@@ -54,6 +64,8 @@ export interface StageLossInputs {
   labels?: Int32Array | undefined;
   /** (B, P) the teacher's likelihood of each patch, `tokenLogLikelihoods`. */
   teacherLogProb?: tf.Tensor2D;
+  /** What the teacher says about every byte, `TeacherBytes.targets` as (B, n, 2V) and (B, n); for `byteDistill`. */
+  bytes?: { targets: tf.Tensor; mask: tf.Tensor } | undefined;
   /** (B, P) log-probabilities that white space follows each patch, of teacher and student. */
   space?: { teacher: tf.Tensor; student: tf.Tensor };
   /** (B, P, D) what the compared block makes of pooled patches and of the teacher's embeddings, row j for the j-th boundary. */
@@ -62,7 +74,7 @@ export interface StageLossInputs {
 
 /**
  * Every loss of a byteification stage as a pure function of what student and teacher said: weighted parts by name, all to be added.
- * Differentiable. Parts: `boundary`, `encoder`, `distill`, `crossEntropy`.
+ * Differentiable. Parts: `boundary`, `encoder`, `distill`, `crossEntropy`, `byteDistill`.
  * @throws ConfigError when an input of a part with weight is missing.
  */
 export function stageLosses(inputs: StageLossInputs, config: StageLossConfig): Record<string, tf.Scalar> {
@@ -74,9 +86,10 @@ export function stageLosses(inputs: StageLossInputs, config: StageLossConfig): R
   const isPublished = config.normalization === 'published';
   const weighted = (loss: tf.Tensor, weight: number) => tf.mul(loss, weight) as tf.Scalar;
   const parts: Record<string, tf.Scalar> = {};
+  // Both read the same: a softmax over all logits is made once.
+  const each = weights.crossEntropy || weights.distill ? labelLogProbs(needed(inputs.logits, 'logits'), labels) : undefined;
   if (weights.crossEntropy) {
-    const logits = needed(inputs.logits, 'logits');
-    const mean = crossEntropy(tf.reshape(logits, [-1, logits.shape[2]]), tf.reshape(labels, [-1]));
+    const mean = tf.div(tf.neg(tf.sum(each!)), Math.max(1, valid));
     parts.crossEntropy = weighted(mean, isPublished ? (weights.crossEntropy * B * rows.length) / valid : weights.crossEntropy);
   }
   if (weights.boundary) parts.boundary = weighted(boundaryPart(rows, needed(inputs.boundaryLogProb, 'boundaryLogProb'), config.lookahead, valid, isPublished), weights.boundary);
@@ -87,7 +100,8 @@ export function stageLosses(inputs: StageLossInputs, config: StageLossConfig): R
     const loss = isPublished ? tf.div(encoderMatchLoss([student], { ...options, reduction: 'sum' }), Math.max(1, sum(predictedPatches(rows)))) : encoderMatchLoss([student], options);
     parts.encoder = weighted(loss, weights.encoder);
   }
-  if (weights.distill) parts.distill = weighted(distillPart(inputs, config, labels, valid, isPublished), weights.distill);
+  if (weights.distill) parts.distill = weighted(distillPart(inputs, config, each!, valid, isPublished), weights.distill);
+  if (weights.byteDistill) parts.byteDistill = weighted(byteDistillLoss(needed(inputs.logits, 'logits'), needed(inputs.bytes, 'bytes')), weights.byteDistill);
   return parts;
 }
 
@@ -99,13 +113,13 @@ function boundaryPart(rows: ByteRows, logProb: tf.Tensor2D, lookahead: number, v
   return tf.div(boundaryLoss(logProb, { ...options, reduction: 'sum' }), valid);
 }
 
-function distillPart({ rows, logits: given, teacherLogProb, space }: StageLossInputs, { divergence, temperature, debias }: StageLossConfig, labels: tf.Tensor, valid: number, isPublished: boolean): tf.Tensor {
+function distillPart({ rows, logits: given, teacherLogProb, space }: StageLossInputs, { divergence, temperature, debias }: StageLossConfig, each: tf.Tensor, valid: number, isPublished: boolean): tf.Tensor {
   const { batch, length, patches } = rows;
   const logits = needed(given, 'logits');
   const said = needed(teacherLogProb, 'teacherLogProb');
   const emits = logits.shape[2] >= 2 * rows.student.numIds;
   const events = !isPublished && !debias && emits ? eventsOf(rows) : { ofBytes: rows.patchIds, mask: predictedPatches(rows) };
-  let student: tf.Tensor = patchLogLikelihoods(logits, { labels, patchIds: tf.tensor2d(events.ofBytes, [batch, length], 'int32'), patches });
+  let student: tf.Tensor = sumOverPatches(each, { patchIds: tf.tensor2d(events.ofBytes, [batch, length], 'int32'), patches });
   let teacher: tf.Tensor = events.ofTokens ? tf.squeeze(segmentPool(tf.expandDims(said, -1), tf.tensor2d(events.ofTokens, [batch, patches], 'int32'), patches, 'sum'), [2]) : said;
   if (debias) {
     const follow = needed(space, 'space');

@@ -3,6 +3,7 @@ import { ConfigError, gatherRows, isLayered, type HierarchicalLM, type LayeredMo
 import { patchEnds, patchesAtBoundaries, type ByteRows, type StudentVocabulary } from '../alignment/byte-rows.js';
 import type { SubwordVocabulary } from '../alignment/vocabulary.js';
 import { logMass, logMassAfterPatches, tokenLogLikelihoods } from '../likelihood/patch-likelihood.js';
+import { TeacherBytes } from '../likelihood/teacher-bytes.js';
 import { PUBLISHED_STAGE1, stageLosses, type StageLossInputs } from '../losses/stage-loss.js';
 import { logOf, Stage, type Prepared, type StageOptions, type StagePass } from './stage.js';
 import type { Teacher, TeacherOutputs } from './teacher.js';
@@ -27,6 +28,7 @@ interface TeacherSide extends Prepared {
   encoder?: tf.Tensor3D | undefined;
   logProb?: tf.Tensor2D | undefined;
   space?: tf.Tensor2D | undefined;
+  bytes?: { targets: tf.Tensor; mask: tf.Tensor } | undefined;
 }
 
 const DEFAULT_BLOCKS = 4;
@@ -54,6 +56,7 @@ export class Stage1 extends Stage<TeacherSide> {
   private readonly frozen: ReadonlySet<tf.Variable>;
   private readonly vocabulary: SubwordVocabulary;
   private readonly mainBlocks: LayeredModel | undefined;
+  private teacherBytes: TeacherBytes | undefined;
 
   /** @throws ConfigError when student, teacher and vocabulary do not fit; it names what differs. */
   constructor(
@@ -86,27 +89,30 @@ export class Stage1 extends Stage<TeacherSide> {
     const { weights, debias } = this.losses;
     const ctx = this.contextOf(rows);
     const seg = this.trueBoundaries(rows);
-    const side = tf.tidy(() => {
+    const { probs, ...side } = tf.tidy(() => {
       const { batch, patches } = rows;
       const shape = { batch, length: patches, lengths: Array.from({ length: batch }, (_, b) => rows.patchMask.subarray(b * patches, (b + 1) * patches).reduce((n, m) => n + m, 0)) };
       const ids = tf.tensor2d(rows.teacherIds, [batch, patches], 'int32');
-      const want = { hidden: this.oracle, logits: weights.distill > 0, blocks: weights.encoder ? this.encoderBlocks : undefined };
+      const want = { hidden: this.oracle, logits: Boolean(weights.distill || weights.byteDistill), blocks: weights.encoder ? this.encoderBlocks : undefined };
       const said: TeacherOutputs = want.hidden || want.logits || want.blocks !== undefined ? this.teacher.read(rows.teacherIds, shape, want) : {};
       const at = tf.tensor2d(patchesAtBoundaries(rows), [batch, patches], 'int32');
       return {
         oracle: said.hidden && gatherRows(said.hidden, at),
         encoder: said.blocks && gatherRows(said.blocks, at),
-        logProb: said.logits && tokenLogLikelihoods(said.logits, ids),
-        space: said.logits && debias ? (logMass(said.logits, this.spaceTokens()) as tf.Tensor2D) : undefined,
+        logProb: said.logits && weights.distill ? tokenLogLikelihoods(said.logits, ids) : undefined,
+        probs: weights.byteDistill ? tf.softmax(said.logits!) : undefined,
+        space: said.logits && weights.distill && debias ? (logMass(said.logits, this.spaceTokens()) as tf.Tensor2D) : undefined,
       };
     });
     const plan = this.oracle ? [seg] : ((await this.planOf(ctx, seg)) ?? [seg]);
+    const bytes = probs && (await this.bytesOf(rows, probs));
     return {
       ...side,
+      bytes,
       ctx,
       plan,
       dispose: () => {
-        tf.dispose(Object.values(side).filter((t) => t !== undefined));
+        tf.dispose([...Object.values(side), ...Object.values(bytes ?? {})].filter((t) => t !== undefined));
         plan.forEach((s) => s.dispose());
         ctx.dispose();
       },
@@ -122,10 +128,10 @@ export class Stage1 extends Stage<TeacherSide> {
     const e = encoder.forward(embed.forward(tf.tensor2d(rows.ids, [rows.batch, rows.length], 'int32'), ctx), ctx);
     const boundaryProb = chunker.boundaryProb?.(e, ctx);
     const pooled = weights.encoder || !this.oracle ? downsample.forward(e, seg, ctx) : undefined;
-    const inputs: StageLossInputs = { rows, labels: this.labelsOf(rows, rows.boundaryLabels) };
+    const inputs: StageLossInputs = { rows, bytes: side.bytes, labels: this.labelsOf(rows, rows.boundaryLabels) };
     if (boundaryProb) inputs.boundaryLogProb = logOf(boundaryProb);
     if (weights.encoder) inputs.encoder = { student: this.mainBlocks!.streams(pooled!, inner, [this.encoderBlocks])[0]!, teacher: side.encoder! };
-    if (weights.distill || weights.crossEntropy) {
+    if (weights.distill || weights.crossEntropy || weights.byteDistill) {
       const chunks = side.oracle ?? main.forward(pooled!, inner);
       const u = upsample.forward(chunks, e, seg, ctx, boundaryProb);
       const logits = head.forward(decoder.forward(u, ctx.with({ memory: { chunks, segmentation: seg } }))) as tf.Tensor3D;
@@ -135,6 +141,16 @@ export class Stage1 extends Stage<TeacherSide> {
     }
     inner.dispose();
     return { parts: stageLosses(inputs, this.losses), boundaryProb, segmentation: seg };
+  }
+
+  /** The teacher's distributions (B, P, V), which this frees, as distributions over the student's output. */
+  private async bytesOf(rows: ByteRows, probs: tf.Tensor): Promise<{ targets: tf.Tensor; mask: tf.Tensor }> {
+    const { batch, length } = rows;
+    const width = this.student.vocabSize;
+    const values = (await probs.data().finally(() => probs.dispose())) as Float32Array;
+    this.teacherBytes ??= new TeacherBytes(this.vocabulary, { student: rows.student });
+    const { targets, mask } = this.teacherBytes.targets(rows, values, this.teacher.vocabSize, { width });
+    return { targets: tf.tensor3d(targets, [batch, length, width]), mask: tf.tensor2d(mask, [batch, length]) };
   }
 
   /** (V) 1 for tokens that begin with white space. */

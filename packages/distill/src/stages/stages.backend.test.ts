@@ -9,6 +9,7 @@ import {
   CompressedRows,
   evaluateByteified,
   PAPER_STAGE1,
+  PUBLISHED_STAGE1,
   PUBLISHED_STAGE2,
   scoreMerges,
   sharedTeacher,
@@ -132,7 +133,8 @@ describe.each(backendsForTest())('stages on %s', (backend) => {
     const lm = tinyTeacher(TINY, 8);
     const store = tokensInMemory(Array.from({ length: 200 }, (_, i) => [256, 68, 268, 329, 67, 284, 315, 337][i % 8]!), vocabulary);
     const frozen = await Promise.all([...student.parts.main.parameters().values()].map(async (v) => (await v.data()).slice()));
-    for (const [stage, count, share] of [[new Stage1(student, teacherOf(lm), { vocabulary }), 22, 0.8], [new Stage2(student), 8, 0.97]] as [Stage<any>, number, number][]) {
+    const withBytes = { ...PUBLISHED_STAGE1, weights: { ...PUBLISHED_STAGE1.weights, byteDistill: 1 } };
+    for (const [stage, count, share] of [[new Stage1(student, teacherOf(lm), { vocabulary, losses: withBytes }), 22, 0.8], [new Stage2(student), 8, 0.97]] as [Stage<any>, number, number][]) {
       const batches = new TokenRows(store, { vocabulary, patches: 9, batch: 2, seed: 1, maxBytes: 40 });
       const optimizer = new AdamW(stage.parameterGroups({ mainRate: 0.5 }));
       const steps: StepEvent[] = [];
@@ -145,7 +147,7 @@ describe.each(backendsForTest())('stages on %s', (backend) => {
       expect(tf.memory().numTensors).toBe(tensors);
       expect(steps.at(-1)!.loss).toBeLessThan(share * steps[0]!.loss);
       expect(Object.keys(steps[0]!.parts)).toEqual(expect.arrayContaining(['boundary', 'crossEntropy', 'boundaryAccuracy', 'bytesPerPatch', 'positionsPerChunk0']));
-      const weighted = ['boundary', 'encoder', 'distill', 'crossEntropy'].reduce((n, k) => n + (steps[0]!.parts[k] ?? 0), 0);
+      const weighted = ['boundary', 'encoder', 'distill', 'crossEntropy', 'byteDistill'].reduce((n, k) => n + (steps[0]!.parts[k] ?? 0), 0);
       expect(weighted / steps[0]!.loss).toBeCloseTo(1, 5);
       optimizer.dispose();
       const now = await Promise.all([...student.parts.main.parameters().values()].map((v) => v.data()));

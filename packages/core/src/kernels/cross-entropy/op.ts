@@ -3,6 +3,7 @@ import { defineOp } from '../../op/define-op.js';
 import { cpuKernel, hostOutput, naiveForm, type Loops } from '../host.js';
 import { checkHostLabels, type CrossEntropyAttrs } from './labels.js';
 import { crossEntropyGradient, reduceLosses, rowLosses } from './portable.js';
+import { tensorflowCrossEntropy, tensorflowCrossEntropyGrad } from './tensorflow.js';
 import { wasmCrossEntropy, wasmCrossEntropyGrad } from './wasm.js';
 import { webGpuCrossEntropy, webGpuCrossEntropyGrad } from './webgpu.js';
 
@@ -35,7 +36,7 @@ export const crossEntropyOp = defineOp<'logits' | 'labels', CrossEntropyAttrs>({
     labels!.size === 0 ? tf.zeros(attrs.isMean ? [] : [0]) : reduceLosses(rowLosses(logits!, labels!, attrs.zLoss), labels!, attrs),
   ],
   naive: naiveForm(crossEntropyLoops),
-  kernels: { cpu: cpuKernel(crossEntropyLoops), wasm: wasmCrossEntropy, webgpu: webGpuCrossEntropy },
+  kernels: { cpu: cpuKernel(crossEntropyLoops), wasm: wasmCrossEntropy, tensorflow: tensorflowCrossEntropy, webgpu: webGpuCrossEntropy },
   gradient: ({ dys: [dloss], inputs: { logits, labels }, attrs }) => ({ logits: crossEntropyGradOp({ logits, labels, dloss }, attrs)[0] }),
 });
 
@@ -44,5 +45,5 @@ export const crossEntropyGradOp = defineOp<'logits' | 'labels' | 'dloss', CrossE
   name: 'CrossEntropyGrad',
   inputs: ['logits', 'labels', 'dloss'],
   portable: ({ logits, labels, dloss }, attrs) => [labels!.size === 0 ? tf.zeros(logits!.shape) : crossEntropyGradient(logits!, labels!, dloss!, attrs)],
-  kernels: { wasm: wasmCrossEntropyGrad, webgpu: webGpuCrossEntropyGrad },
+  kernels: { wasm: wasmCrossEntropyGrad, tensorflow: tensorflowCrossEntropyGrad, webgpu: webGpuCrossEntropyGrad },
 });
