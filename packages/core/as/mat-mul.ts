@@ -1,9 +1,7 @@
 import { gemm, GEMM_SCRATCH_BYTES } from './lib/gemm';
 import { gemvRows, gemvT } from './lib/gemv';
-import { addRow, copyRow, zeroRow } from './lib/rows';
-
-/** Up to so many rows a product without packing beats the packed one (measured on two CPUs: the border lies between 4 and 12). */
-const FEW_ROWS: i32 = 6;
+import { FEW_ROWS, project } from './lib/project';
+import { addRow, zeroRow } from './lib/rows';
 
 export function scratchBytes(): i32 {
   return GEMM_SCRATCH_BYTES;
@@ -51,12 +49,7 @@ export function matMul(
 
 /** y (rows, N) = x (rows, K) w (N, K)^T + bias (N, 0 = none). */
 export function linear(rows: i32, N: i32, K: i32, x: usize, w: usize, bias: usize, y: usize, scratch: usize): void {
-  if (rows <= FEW_ROWS) {
-    gemvRows(rows, N, K, w, K, x, K, bias, y, N, false);
-    return;
-  }
-  if (bias) for (let r = 0; r < rows; r++) copyRow(N, bias, y + (<usize>(r * N) << 2));
-  gemm(rows, N, K, x, K, 1, w, 1, K, y, N, scratch, bias != 0);
+  project(rows, N, K, x, w, bias, y, N, scratch);
 }
 
 /** y (n) = sum over the rows of x (rows, n). */

@@ -1,5 +1,5 @@
 import { gemm, GEMM_SCRATCH_BYTES } from './lib/gemm';
-import { gemvRowsBf16, splitPairs } from './lib/gemv-bf16';
+import { projectBf16 } from './lib/project';
 import { copyRow } from './lib/rows';
 import { dot } from './lib/vec';
 
@@ -106,8 +106,7 @@ export function packedLinear(
   const wordRow = <usize>(K / perWord(format)) << 2;
   const scaleRow = group ? <usize>(K / group) << 2 : 0;
   if (rows <= FEW_ROWS && format == BF16) {
-    for (let r = 0; r < rows; r++) splitPairs(K, x + (<usize>(r * K) << 2), scratch + (<usize>(r * K) << 2));
-    gemvRowsBf16(rows, N, K, words, scratch, K, bias, y, N);
+    projectBf16(rows, N, K, x, words, bias, y, N, scratch, rows * K);
     return;
   }
   if (rows <= FEW_ROWS) {

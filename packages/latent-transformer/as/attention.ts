@@ -1,12 +1,7 @@
+import { at as f } from '../../core/as/lib/elementwise';
 import { gemm, GEMM_SCRATCH_BYTES } from '../../core/as/lib/gemm';
 import { exp1, exp4, hmax4, hsum4, log1 } from '../../core/as/lib/vec';
 import { fillMask, FULL, HIDDEN, Mask, maskBytes, NONE, seen4, TILE, visibility } from './lib/mask';
-
-// @ts-ignore: decorator
-@inline
-function f(p: usize, i: i32): usize {
-  return p + (<usize>i << 2);
-}
 
 /** Bytes of scratch for `attentionForward`. */
 export function attentionScratch(queries: i32, keys: i32, valueDim: i32): usize {

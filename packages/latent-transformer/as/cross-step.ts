@@ -1,13 +1,8 @@
+import { at as f } from '../../core/as/lib/elementwise';
 import { GEMM_SCRATCH_BYTES } from '../../core/as/lib/gemm';
 import { lineAt, lines } from '../../core/as/lib/lines';
 import { attendCache } from './lib/attend-cache';
-import { addNorm, addTo, normRow, project } from './lib/rows';
-
-// @ts-ignore: decorator
-@inline
-function f(p: usize, i: i32): usize {
-  return p + (<usize>i << 2);
-}
+import { addNorm, addTo, normRow, projectStored } from './lib/rows';
 
 /** Both calls as `src/kernels/cross-step/wasm.ts` lays them out: 32-bit words in this order, pointers in bytes, 0 = not there. */
 // @ts-ignore: decorator
@@ -74,7 +69,7 @@ export function crossKeysValues(block: usize): void {
   }
   for (let values = 0; values < 2; values++) {
     const cache = values ? c.v : c.k;
-    project(c.packed != 0, c.rows, D, D, values ? c.valueWeight : c.keyWeight, normed, 0, made, D, work);
+    projectStored(c.packed != 0, c.rows, D, D, normed, values ? c.valueWeight : c.keyWeight, 0, made, D, work);
     for (let r = 0; r < c.rows; r++) memory.copy(f(cache, load<i32>(f(c.targets, r)) * D), f(made, r * D), <usize>D << 2);
   }
 }
@@ -89,11 +84,11 @@ export function crossAttend(block: usize): void {
   const queries = f(normed, lines(c.rows * D));
   const scores = f(queries, lines(c.rows * D));
   addNorm(c.rows, D, c.hiddenIn, c.residualIn, c.norm, c.eps, c.residualOut, normed);
-  project(c.packed != 0, c.rows, D, D, c.queryWeight, normed, 0, queries, D, work);
+  projectStored(c.packed != 0, c.rows, D, D, normed, c.queryWeight, 0, queries, D, work);
   for (let r = 0; r < c.rows; r++) {
     const at = load<i32>(f(c.cacheRows, r)) * c.capacity * D;
     attendCache(f(normed, r * D), f(queries, r * D), f(c.k, at), f(c.v, at), 0, load<i32>(f(c.counts, r)), c.capacity, c.heads, c.heads, dim, dim, c.scale, scores);
   }
-  project(c.packed != 0, c.rows, D, D, c.outWeight, normed, 0, c.hiddenOut, D, work);
+  projectStored(c.packed != 0, c.rows, D, D, normed, c.outWeight, 0, c.hiddenOut, D, work);
   addTo(c.rows * D, c.hiddenOut, c.residualOut, c.hiddenOut);
 }

@@ -1,12 +1,7 @@
+import { at as f } from '../../core/as/lib/elementwise';
 import { gemvRows, gemvT } from '../../core/as/lib/gemv';
 import { axpy, dot } from '../../core/as/lib/vec';
 import { attendRing, softmaxRow } from './lib/attend';
-
-// @ts-ignore: decorator
-@inline
-function f(p: usize, i: i32): usize {
-  return p + (<usize>i << 2);
-}
 
 /** Sizes and pointers of one call, as `src/kernels/patch-attention/wasm.ts` lays them out: 32-bit words, pointers in bytes. */
 // @ts-ignore: decorator

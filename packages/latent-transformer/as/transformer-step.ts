@@ -1,8 +1,9 @@
+import { at as f } from '../../core/as/lib/elementwise';
 import { GEMM_SCRATCH_BYTES } from '../../core/as/lib/gemm';
 import { lineAt, lines } from '../../core/as/lib/lines';
 import { attendCache } from './lib/attend-cache';
 import { rotateHead } from './lib/rotate';
-import { addNorm, addTo, gated, normRow, project } from './lib/rows';
+import { addNorm, addTo, gated, normRow, projectStored } from './lib/rows';
 
 /** One call, as `src/kernels/transformer-step/wasm.ts` lays it out: 32-bit words in this order, pointers in bytes, 0 = not there. */
 // @ts-ignore: decorator
@@ -63,12 +64,6 @@ class Step {
   starts: usize;
   counts: usize;
   work: usize;
-}
-
-// @ts-ignore: decorator
-@inline
-function f(p: usize, i: i32): usize {
-  return p + (<usize>i << 2);
 }
 
 // @ts-ignore: decorator
@@ -145,20 +140,20 @@ export function transformerStep(block: usize): void {
   const wide = f(mixed, lines(R * qDim));
   const scores = f(wide, lines(R * wideOf(qDim, kvDim, F)));
   const x = enter(s, s.hiddenIn, s.residualIn, s.norm1, normed);
-  project(packed, R, s.kWeight ? qDim : width, D, s.qWeight, x, s.qBias, wide, width, gemmScratch);
+  projectStored(packed, R, s.kWeight ? qDim : width, D, x, s.qWeight, s.qBias, wide, width, gemmScratch);
   if (s.kWeight) {
-    project(packed, R, kvDim, D, s.kWeight, x, s.kBias, f(wide, qDim), width, gemmScratch);
-    project(packed, R, kvDim, D, s.vWeight, x, s.vBias, f(wide, qDim + kvDim), width, gemmScratch);
+    projectStored(packed, R, kvDim, D, x, s.kWeight, s.kBias, f(wide, qDim), width, gemmScratch);
+    projectStored(packed, R, kvDim, D, x, s.vWeight, s.vBias, f(wide, qDim + kvDim), width, gemmScratch);
   }
   attendRows(s, wide, mixed, scores);
-  project(packed, R, D, qDim, s.outWeight, mixed, s.outBias, s.hiddenOut, D, gemmScratch);
+  projectStored(packed, R, D, qDim, mixed, s.outWeight, s.outBias, s.hiddenOut, D, gemmScratch);
   leave(s, s.norm1);
   if (F == 0) return;
   const z = enter(s, s.hiddenOut, s.residualOut, s.norm2, normed);
   const product = f(wide, R * 2 * F);
-  project(packed, R, s.upWeight ? F : 2 * F, D, s.gateWeight, z, s.gateBias, wide, 2 * F, gemmScratch);
-  if (s.upWeight) project(packed, R, F, D, s.upWeight, z, s.upBias, f(wide, F), 2 * F, gemmScratch);
+  projectStored(packed, R, s.upWeight ? F : 2 * F, D, z, s.gateWeight, s.gateBias, wide, 2 * F, gemmScratch);
+  if (s.upWeight) projectStored(packed, R, F, D, z, s.upWeight, s.upBias, f(wide, F), 2 * F, gemmScratch);
   gated(R, F, wide, s.gateFirst != 0, product);
-  project(packed, R, D, F, s.downWeight, product, s.downBias, s.hiddenOut, D, gemmScratch);
+  projectStored(packed, R, D, F, product, s.downWeight, s.downBias, s.hiddenOut, D, gemmScratch);
   leave(s, s.norm2);
 }

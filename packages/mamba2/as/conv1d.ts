@@ -1,5 +1,6 @@
+import { at } from '../../core/as/lib/elementwise';
 import { sigmoid1, sigmoid4, silu1, silu4, siluSlope1, siluSlope4 } from '../../core/as/lib/vec';
-import { at, tapMajor, tapRows } from './lib/taps';
+import { tapMajor, tapRows } from './lib/taps';
 
 /** Floats of scratch: weights and their gradient by tap, two rows, pointers of the taps. */
 export function convScratch(channels: i32, width: i32): i32 {

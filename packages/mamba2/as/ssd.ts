@@ -1,8 +1,7 @@
 import { GEMM_SCRATCH_BYTES, gemm } from '../../core/as/lib/gemm';
-import { addTo, multiply, scaleInPlace, scaleRows, sum } from '../../core/as/lib/elementwise';
+import { addTo, at, multiply, scaleInPlace, scaleRows, sum } from '../../core/as/lib/elementwise';
 import { axpy, dot } from '../../core/as/lib/vec';
 import { chunkDecays, decayTile, stepSizes, stepSizeSlope } from './lib/chunk';
-import { at } from './lib/taps';
 
 /** Floats of scratch of `ssd`. */
 export function ssdScratch(L: i32, P: i32, N: i32, Q: i32): i32 {

@@ -1,27 +1,13 @@
-import { GEMM_SCRATCH_BYTES, gemm } from '../../core/as/lib/gemm';
-import { gemvRows } from '../../core/as/lib/gemv';
+import { at } from '../../core/as/lib/elementwise';
 import { lineAt, lines } from '../../core/as/lib/lines';
-import { addRow, copyRow } from '../../core/as/lib/rows';
+import { project, projectScratch } from '../../core/as/lib/project';
+import { copyRow } from '../../core/as/lib/rows';
 import { exp1, hsum4, silu1, silu4, softplus1 } from '../../core/as/lib/vec';
 import { gatedNorm, rmsNorm } from '../../core/as/norm';
-import { at } from './lib/taps';
-
-/** Rows up to which a product with each weight row beats packing for `gemm`. */
-const GEMV_ROWS: i32 = 6;
 
 /** Floats of scratch of `step` for R rows, without the row list. */
 export function stepScratch(R: i32, D: i32, dInner: i32, projRows: i32, C: i32): i32 {
-  return (R > GEMV_ROWS ? GEMM_SCRATCH_BYTES >> 2 : 0) + R * (D + dInner + projRows) + C + 5 * 16;
-}
-
-/** y = x W^T (+ bias), rows of x and y adjacent. */
-function project(R: i32, outs: i32, ins: i32, x: usize, W: usize, bias: usize, y: usize, gs: usize): void {
-  if (R <= GEMV_ROWS) {
-    gemvRows(R, outs, ins, W, ins, x, ins, bias, y, outs, false);
-    return;
-  }
-  gemm(R, outs, ins, x, ins, 1, W, 1, ins, y, outs, gs, false);
-  if (bias) for (let r = 0; r < R; r++) addRow(outs, bias, at(y, r * outs));
+  return (projectScratch(R) >> 2) + R * (D + dInner + projRows) + C + 5 * 16;
 }
 
 /** y = act(bias + taps . [state, x]) and the state moved on by x. weight (C, K), state (K-1, C). */
@@ -128,7 +114,7 @@ export function step(
   const C = dSsm + 2 * G * N;
   const projRows = 2 * dMlp + dSsm + C + H;
   const gs = lineAt(scratch);
-  const normed = R > GEMV_ROWS ? gs + GEMM_SCRATCH_BYTES : gs;
+  const normed = gs + projectScratch(R);
   const p = at(normed, lines(R * D));
   const inner = at(p, lines(R * projRows));
   const xBC = at(inner, lines(R * dInner));
@@ -137,7 +123,7 @@ export function step(
     // The inverse root of each row goes where nothing is yet.
     rmsNorm(R, 1, D, eps, hidden, residual, norm, normed, sum, inner);
   }
-  project(R, projRows, D, norm ? normed : hidden, inProj, inBias, p, gs);
+  project(R, projRows, D, norm ? normed : hidden, inProj, inBias, p, projRows, gs);
   for (let r = 0; r < R; r++) {
     const row = rows ? load<i32>(at(rows, r)) : r;
     const pr = at(p, r * projRows);
@@ -157,5 +143,5 @@ export function step(
     else gate(dSsm, yr, z, yr);
     if (dMlp) gate(dMlp, at(pr, dMlp), pr, out);
   }
-  project(R, D, dInner, inner, outProj, outBias, y, gs);
+  project(R, D, dInner, inner, outProj, outBias, y, D, gs);
 }

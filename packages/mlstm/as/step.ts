@@ -1,29 +1,15 @@
 import { at } from '../../core/as/lib/elementwise';
-import { GEMM_SCRATCH_BYTES, gemm } from '../../core/as/lib/gemm';
-import { gemvRows } from '../../core/as/lib/gemv';
 import { lineAt, lines } from '../../core/as/lib/lines';
-import { addRow, copyRow } from '../../core/as/lib/rows';
+import { project, projectScratch } from '../../core/as/lib/project';
+import { copyRow } from '../../core/as/lib/rows';
 import { exp1, softplus1 } from '../../core/as/lib/vec';
 import { rmsNorm } from '../../core/as/norm';
 import { swiglu } from '../../core/as/swiglu';
 import { headNorm } from './head-norm';
 
-/** Rows up to which a product with each weight row beats packing for `gemm`. */
-const GEMV_ROWS: i32 = 6;
-
 /** Floats of scratch of `step` for R rows, without the row list. @param qk, v widths over all heads */
 export function stepScratch(R: i32, D: i32, H: i32, qk: i32, v: i32, F: i32): i32 {
-  return (R > GEMV_ROWS ? GEMM_SCRATCH_BYTES >> 2 : 0) + R * (D + max(2 * qk + 3 * v + 2 * H, 2 * F)) + 9 * 16;
-}
-
-/** y = x Wᵀ (+ bias), rows of x and y adjacent. */
-function project(R: i32, outs: i32, ins: i32, x: usize, W: usize, bias: usize, y: usize, gs: usize): void {
-  if (R <= GEMV_ROWS) {
-    gemvRows(R, outs, ins, W, ins, x, ins, bias, y, outs, false);
-    return;
-  }
-  gemm(R, outs, ins, x, ins, 1, W, 1, ins, y, outs, gs, false);
-  if (bias) for (let r = 0; r < R; r++) addRow(outs, bias, at(y, r * outs));
+  return (projectScratch(R) >> 2) + R * (D + max(2 * qk + 3 * v + 2 * H, 2 * F)) + 9 * 16;
 }
 
 /** cap tanh(x / cap); x itself for cap = 0. */
@@ -110,7 +96,7 @@ export function step(
   R: i32, D: i32, H: i32, K: i32, V: i32, F: i32, cap: f32, cellEps: f32, headEps: f32, eps: f32, scratch: usize,
 ): void {
   const gs = lineAt(scratch);
-  const normed = R > GEMV_ROWS ? gs + GEMM_SCRATCH_BYTES : gs;
+  const normed = gs + projectScratch(R);
   const q = at(normed, lines(R * D));
   const k = at(q, lines(R * H * K));
   const v = at(k, lines(R * H * K));
@@ -124,12 +110,12 @@ export function step(
     rmsNorm(R, 1, D, eps, hidden, residual, norm, normed, sum, q);
   }
   const x = norm ? normed : hidden;
-  project(R, H * K, D, x, qw, 0, q, gs);
-  project(R, H * K, D, x, kw, 0, k, gs);
-  project(R, H * V, D, x, vw, 0, v, gs);
-  project(R, H * V, D, x, ow, 0, o, gs);
-  project(R, H, D, x, iw, ib, i, gs);
-  project(R, H, D, x, fw, fb, f, gs);
+  project(R, H * K, D, x, qw, 0, q, H * K, gs);
+  project(R, H * K, D, x, kw, 0, k, H * K, gs);
+  project(R, H * V, D, x, vw, 0, v, H * V, gs);
+  project(R, H * V, D, x, ow, 0, o, H * V, gs);
+  project(R, H, D, x, iw, ib, i, H, gs);
+  project(R, H, D, x, fw, fb, f, H, gs);
   for (let r = 0; r < R; r++) {
     const row = rows ? load<i32>(at(rows, r)) : r;
     for (let head = 0; head < H; head++) {
@@ -142,12 +128,12 @@ export function step(
     }
   }
   headNorm(R, H, V, headEps, h, o, headWeight, h);
-  project(R, D, H * V, h, outWeight, 0, y, gs);
+  project(R, D, H * V, h, outWeight, 0, y, D, gs);
   if (!norm2) return;
   rmsNorm(R, 1, D, eps, y, sum, norm2, normed, sum, q);
   const up = at(q, lines(R * F));
-  project(R, F, D, normed, gateWeight, 0, q, gs);
-  project(R, F, D, normed, upWeight, 0, up, gs);
+  project(R, F, D, normed, gateWeight, 0, q, F, gs);
+  project(R, F, D, normed, upWeight, 0, up, F, gs);
   swiglu(1, R * F, 0, q, up, q);
-  project(R, D, F, q, downWeight, 0, y, gs);
+  project(R, D, F, q, downWeight, 0, y, D, gs);
 }

@@ -1,12 +1,7 @@
+import { at as f } from './elementwise';
 import { FAR } from './gemv';
 import { madd } from './madd';
 import { hsum4x4 } from './vec';
-
-// @ts-ignore: decorator
-@inline
-function f(p: usize, i: i32): usize {
-  return p + (<usize>i << 2);
-}
 
 /** Of each 8 floats first those at even places, then those at odd ones: as two halves of a word come out of four words. The rest (n & 7) stays. */
 export function splitPairs(n: i32, x: usize, y: usize): void {

@@ -1,13 +1,8 @@
+import { at as f } from '../../../core/as/lib/elementwise';
 import { dot4, FAR } from '../../../core/as/lib/gemv';
 import { madd } from '../../../core/as/lib/madd';
 import { axpy, dot } from '../../../core/as/lib/vec';
 import { softmaxRow } from './attend';
-
-// @ts-ignore: decorator
-@inline
-function f(p: usize, i: i32): usize {
-  return p + (<usize>i << 2);
-}
 
 /**
  * Slots [0, count) of a cache in fours: adjacent ones, or of a long cache one from each quarter. Every slot is read whole, all heads of it, so

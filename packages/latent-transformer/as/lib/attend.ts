@@ -1,11 +1,6 @@
+import { at as f } from '../../../core/as/lib/elementwise';
 import { gemvRows, gemvT } from '../../../core/as/lib/gemv';
 import { exp4, exp1, hmax4, hsum4 } from '../../../core/as/lib/vec';
-
-// @ts-ignore: decorator
-@inline
-function f(p: usize, i: i32): usize {
-  return p + (<usize>i << 2);
-}
 
 /** Softmax of n scores in place. */
 export function softmaxRow(s: usize, n: i32, scale: f32): void {

@@ -1,42 +1,15 @@
-import { gemm, GEMM_SCRATCH_BYTES } from '../../../core/as/lib/gemm';
-import { gemvRows } from '../../../core/as/lib/gemv';
-import { gemvRowsBf16, splitPairs } from '../../../core/as/lib/gemv-bf16';
+import { at as f } from '../../../core/as/lib/elementwise';
+import { GEMM_SCRATCH_BYTES } from '../../../core/as/lib/gemm';
+import { project, projectBf16 } from '../../../core/as/lib/project';
 import { hsum4, silu1, silu4 } from '../../../core/as/lib/vec';
-
-// @ts-ignore: decorator
-@inline
-function f(p: usize, i: i32): usize {
-  return p + (<usize>i << 2);
-}
-
-/** Rows from which packing for `gemm` pays. */
-const GEMM_ROWS: i32 = 4;
-
-/** The same with a packed weight: so many rows at a time as the scratch holds of x. */
-function projectPacked(rows: i32, outs: i32, ins: i32, words: usize, x: usize, bias: usize, y: usize, stride: i32, scratch: usize): void {
-  const most = GEMM_SCRATCH_BYTES / (ins << 2);
-  for (let first = 0; first < rows; first += most) {
-    const n = min(most, rows - first);
-    for (let r = 0; r < n; r++) splitPairs(ins, f(x, (first + r) * ins), f(scratch, r * ins));
-    gemvRowsBf16(n, outs, ins, words, scratch, ins, bias, f(y, first * stride), stride);
-  }
-}
 
 /**
  * y (R, outs) = x (R, ins) Wᵀ (+ bias), rows of y `stride` floats apart.
- * @param packed W holds bf16, two to a word. @param gemmScratch GEMM_SCRATCH_BYTES
+ * @param packed W holds bf16, two to a word. @param scratch GEMM_SCRATCH_BYTES
  */
-export function project(packed: bool, rows: i32, outs: i32, ins: i32, w: usize, x: usize, bias: usize, y: usize, stride: i32, gemmScratch: usize): void {
-  if (packed) {
-    projectPacked(rows, outs, ins, w, x, bias, y, stride, gemmScratch);
-    return;
-  }
-  if (rows < GEMM_ROWS) {
-    gemvRows(rows, outs, ins, w, ins, x, ins, bias, y, stride, false);
-    return;
-  }
-  if (bias) for (let r = 0; r < rows; r++) memory.copy(f(y, r * stride), bias, <usize>outs << 2);
-  gemm(rows, outs, ins, x, ins, 1, w, 1, ins, y, stride, gemmScratch, bias != 0);
+export function projectStored(packed: bool, rows: i32, outs: i32, ins: i32, x: usize, w: usize, bias: usize, y: usize, stride: i32, scratch: usize): void {
+  if (packed) projectBf16(rows, outs, ins, x, w, bias, y, stride, scratch, GEMM_SCRATCH_BYTES >> 2);
+  else project(rows, outs, ins, x, w, bias, y, stride, scratch);
 }
 
 /** x = x / sqrt(mean(x²) + eps) · weight, one row of n in place. */

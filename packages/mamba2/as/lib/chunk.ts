@@ -1,7 +1,7 @@
 // Pieces of the chunked scan that forward and backward share. One chunk of one head at a time: q positions, P x N state.
 
+import { at } from '../../../core/as/lib/elementwise';
 import { exp1, exp4, sigmoid1, softplus1 } from '../../../core/as/lib/vec';
-import { at } from './taps';
 
 /**
  * Step sizes of one head and their log decays: delta[t] and s[t], the inclusive sum of delta*A within each chunk of Q positions; both

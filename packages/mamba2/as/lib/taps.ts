@@ -1,11 +1,6 @@
 // Which rows the taps of a causal convolution read: one pointer a tap, to the input row, the history row, or a row of zeros.
 
-/** Byte offset of float i. */
-// @ts-ignore: decorator
-@inline
-export function at(base: usize, i: i32): usize {
-  return base + (<usize>i << 2);
-}
+import { at } from '../../../core/as/lib/elementwise';
 
 /**
  * Writes the K row pointers of position t. @param ids documents of this batch row or 0 @param history (K-1, C) or 0 @param none what
