@@ -14,6 +14,8 @@ export const TINY_MODEL = fileURLToPath(new URL('../models/tiny', import.meta.ur
 interface StorageChoice {
   hashTables?: HashTables;
   weights?: WeightFormat;
+  /** Set by commands that take bytes back (`speculate`): positions beyond their windows that caches keep. */
+  cacheSlack?: number;
 }
 
 export type BLTModelOptions = ModelOptions & PatcherChoice & StorageChoice;
@@ -31,8 +33,8 @@ export const BLT: ModelFamily<ChosenBLT, BLTModelOptions> = {
   find: async (options) => ({ ...(await findBLT(options.model ?? TINY_MODEL, options.config)), choice: options }),
   async load({ choice, ...found }, { seed }) {
     const { source, entropyModel } = await withChosenPatcher(found, choice);
-    const { hashTables, weights } = choice;
-    return withEntropyModel(await loadBLT(source, { seed, ...(hashTables && { hashTables }), ...(weights && { weights }), ...(entropyModel && { entropyModel }) }));
+    const { hashTables, weights, cacheSlack } = choice;
+    return withEntropyModel(await loadBLT(source, { seed, cacheSlack, ...(hashTables && { hashTables }), ...(weights && { weights }), ...(entropyModel && { entropyModel }) }));
   },
   nameOf: (source) => (source.name === TINY_MODEL ? 'tiny (comes with this example)' : source.name),
   stages: () => 1,

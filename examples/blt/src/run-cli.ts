@@ -5,6 +5,7 @@ import { addConvertCommand } from './commands/convert.js';
 import { addInspectBLTCommand } from './commands/inspect.js';
 import { addKnownAnswerCommand } from './commands/known-answer.js';
 import { addPatchCommand } from './commands/patch.js';
+import { addSpeculateCommand } from './commands/speculate.js';
 import { addSynthCheckpointCommand } from './commands/synth-checkpoint.js';
 import { addTrainBLTCommand } from './commands/train.js';
 import { addTrainEntropyCommand } from './commands/train-entropy.js';
@@ -12,6 +13,7 @@ import { BLT } from './family.js';
 
 const COMMANDS: readonly AddCommand[] = [
   (p) => addGenerateCommand(p, BLT),
+  addSpeculateCommand,
   (p) => addChunksCommand(p, BLT),
   addTrainEntropyCommand,
   addTrainBLTCommand,

@@ -117,6 +117,21 @@ describe('a trained model', () => {
     expect(stdout.match(/│/g)?.length ?? 0).toBe(shown);
   });
 
+  it('drafts and takes back: the same text, fewer passes of the main network', async () => {
+    type Report = { identical: boolean; lines: { draftLength: number; drafted: number; accepted: number; patches: number; mainPasses: number; texts: string[] }[] };
+    const args = ['--model', model, '--prompt', 'The sea', 'Once', '--max-bytes', '24', '--json'];
+    const report = JSON.parse((await ok('speculate', ...args, '--draft', '3', '--temperature', '0.8')).stdout) as Report;
+    const generated = JSON.parse((await ok('generate', ...args, '--temperature', '0.8')).stdout) as { rows: { text: string }[] };
+    const [plain, drafted] = report.lines;
+    expect(report.identical).toBe(true);
+    // Prompts are continued one by one here, so only the first draws what it draws in a batch.
+    expect(plain!.texts[0]).toBe(generated.rows[0]!.text);
+    expect(drafted!.texts).toEqual(plain!.texts);
+    expect(drafted!.drafted).toBeGreaterThan(0);
+    expect(drafted!.mainPasses).toBeLessThanOrEqual(drafted!.patches);
+    await fails(['speculate', '--model', model, '--prompt', 'a', '--draft', '0'], /--draft: expected/);
+  });
+
   it('shows its patches with the entropies that made them', async () => {
     const { stdout } = await ok('chunks', '--model', model, 'Two ships', '--json', '--html', at('page.html'));
     const [row] = JSON.parse(stdout) as { bytes: number[]; stages: { p: number[]; b: number[] }[]; curve: { values: (number | null)[]; threshold: number } }[];
