@@ -44,7 +44,7 @@ export { silu, splitSwiglu, swiglu } from './ops/swiglu.js';
 export { joinName, Module, type HasParameters, type ParameterMap } from './module/module.js';
 export { withWeightFormat, type WeightFormat } from './module/weight-format.js';
 export { putRows, takeRows, zeroRows } from './module/rows.js';
-export { cloneState, copyTensor, disposeState, keepState, type StateTree } from './state.js';
+export { cloneState, copyTensor, disposeState, keepState, ownState, type StateTree } from './state.js';
 export { Rng, type RngState } from './rng.js';
 // contracts
 export * from './contracts/index.js';

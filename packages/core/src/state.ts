@@ -33,3 +33,13 @@ export function disposeState(state: StateTree): void {
 export function keepState<S>(state: S): S {
   return mapTree(state, (t) => tf.keep(t)) as S;
 }
+
+/** The same state with memory of its own, to be changed in place: tensors that share theirs are copied. Consumes `state`. */
+export function ownState<S>(state: S): S {
+  return mapTree(state, (t) => {
+    if (tf.backend().refCount(t.dataId) === 1) return t;
+    const copy = copyTensor(t);
+    t.dispose();
+    return copy;
+  }) as S;
+}

@@ -67,7 +67,7 @@ export class KvCache {
   }
 
   /** Makes room for rows of `length` positions (a ring stops growing at its window and slack). */
-  reserve(state: KvCacheState, length: number): KvCacheState {
+  reserve<S extends Pick<KvCacheState, 'k' | 'v'>>(state: S, length: number): S {
     const capacity = state.k.shape[1];
     if (length <= capacity || capacity >= this.maxCapacity) return state;
     let next = capacity;

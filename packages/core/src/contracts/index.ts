@@ -1,8 +1,10 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type { HasParameters } from '../module/module.js';
+import type { DeviceDecision, OnDevice } from './on-device.js';
 import type { Segmentation } from './segmentation.js';
 import type { SequenceContext } from './sequence-context.js';
 
+export { joinOnDevice, withoutState, type DeviceDecision, type DeviceRows, type OnDevice } from './on-device.js';
 export type { AddedPair, ResidualBlock, ResidualPair } from './residual-block.js';
 export { Segmentation } from './segmentation.js';
 export { SequenceContext, type ChunkMemory, type SequenceContextOptions, type StageRecord } from './sequence-context.js';
@@ -54,6 +56,8 @@ export interface SequenceModel<S = any> extends HasParameters {
    * @param chunks (F, Dg), one for each entry of `rows`.
    */
   remember?(chunks: tf.Tensor2D, state: S, rows: readonly number[]): S;
+  /** Models whose steps can be recorded: (B, D) → (B, D). */
+  readonly onDevice?: OnDevice<tf.Tensor2D, tf.Tensor2D, S> | undefined;
 }
 
 /** Decides where chunks begin. */
@@ -82,6 +86,8 @@ export interface Chunker<S = any> extends Partial<HasParameters> {
   step(input: ChunkerStepInput, state: S, rows?: readonly number[]): MaybePromise<{ decision: BoundaryDecision; state: S }>;
   /** As in `SequenceModel`: the next position of these rows is a document's first and so a boundary. Chunkers that read ids see document ends themselves. */
   startDocument?(state: S, rows: readonly number[]): S;
+  /** Chunkers whose steps can be recorded; those that read `hidden` get (B, D). */
+  readonly onDevice?: OnDevice<tf.Tensor2D, DeviceDecision, S> | undefined;
 }
 
 export interface ChunkerStepInput {
@@ -115,6 +121,8 @@ export interface Downsampler<S = any> extends Partial<HasParameters> {
   step(encoded: tf.Tensor2D, decision: BoundaryDecision, state: S, rows?: readonly number[]): { chunks?: tf.Tensor2D | undefined; state: S };
   /** As in `SequenceModel`. */
   startDocument?(state: S, rows: readonly number[]): S;
+  /** Where its steps can be recorded: (B, D) → (B, Dg), a chunk of every row, whether it fired or not. */
+  readonly onDevice?: OnDevice<{ encoded: tf.Tensor2D; decision: DeviceDecision }, tf.Tensor2D, S> | undefined;
 }
 
 /** Chunks → bytes. */
@@ -148,6 +156,8 @@ export interface Upsampler<S = any> extends Partial<HasParameters> {
   ): { y: tf.Tensor2D; state: S };
   /** As in `SequenceModel`. */
   startDocument?(state: S, rows: readonly number[]): S;
+  /** Where its steps can be recorded; of `main` (B, Dg) only the rows with a boundary count. */
+  readonly onDevice?: OnDevice<{ main: tf.Tensor2D; encoded: tf.Tensor2D; decision: DeviceDecision }, tf.Tensor2D, S> | undefined;
 }
 
 /** Byte ids → vectors: plain table, hash n-grams (BLT), longest subword suffix (Bolmo). */
@@ -158,6 +168,8 @@ export interface ByteEmbedder<S = any> extends HasParameters {
   initState(batchSize: number): S;
   prefill(ids: tf.Tensor2D, state: S, ctx: SequenceContext): { y: tf.Tensor3D; state: S };
   step(ids: Int32Array, state: S, rows?: readonly number[]): { y: tf.Tensor2D; state: S };
+  /** Where its steps can be recorded: ids (B) int32 → (B, D). */
+  readonly onDevice?: OnDevice<tf.Tensor1D, tf.Tensor2D, S> | undefined;
 }
 
 /** Vectors → logits. */
@@ -183,4 +195,6 @@ export interface ByteLM<S = any> extends HasParameters {
   step(ids: Int32Array, state: S, rows?: readonly number[]): MaybePromise<{ logits: tf.Tensor2D; state: S; fired: Int8Array[] }>;
   /** As in `SequenceModel`. Entropy patchers need it for documents and newlines that cut the context. */
   startDocument?(state: S, rows: readonly number[]): S;
+  /** Models whose steps can be recorded: ids (B) int32 → (B, V). `generate` then reads back the sampled ids alone. */
+  readonly onDevice?: OnDevice<tf.Tensor1D, tf.Tensor2D, S> | undefined;
 }

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type { HasParameters } from '../module/module.js';
+import type { OnDevice } from './on-device.js';
 import type { SequenceContext } from './sequence-context.js';
 
 /**
@@ -44,4 +45,6 @@ export interface ResidualBlock<S = any> extends HasParameters {
   rollback?(state: S, rows: readonly number[], steps: readonly number[]): S;
   /** Blocks that attend to the main network's outputs, as in `SequenceModel`. */
   remember?(chunks: tf.Tensor2D, state: S, rows: readonly number[]): S;
+  /** Blocks whose steps can be recorded, as in `SequenceModel`; pairs of (B, D). */
+  readonly onDevice?: OnDevice<ResidualPair<tf.Tensor2D>, AddedPair<tf.Tensor2D>, S> | undefined;
 }

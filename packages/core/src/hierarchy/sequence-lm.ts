@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { after, canReadSync } from '../backend/can-read-sync.js';
 import type { ByteEmbedder, ByteHead, ByteLM, MaybePromise, SequenceModel } from '../contracts/index.js';
+import type { OnDevice } from '../contracts/on-device.js';
 import type { Segmentation } from '../contracts/segmentation.js';
 import { SequenceContext, type StageRecord } from '../contracts/sequence-context.js';
 import { ConfigError, DataError } from '../errors.js';
@@ -8,6 +9,7 @@ import { Module, type HasParameters } from '../module/module.js';
 import { checkTrainable } from '../module/weight-format.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import type { LossAndGrads, TrainableModel, TrainBatch } from '../train/types.js';
+import { lmOnDevice } from './lm-on-device.js';
 import { firedByStage } from './stage.js';
 
 export interface SequenceLMParts {
@@ -46,6 +48,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
   readonly boundaryFrom: number | undefined;
   protected readonly auxiliaryLoss: AuxiliaryLoss | undefined;
   protected readonly documentEnds: ReadonlySet<number> | undefined;
+  readonly onDevice: OnDevice<tf.Tensor1D, tf.Tensor2D, SequenceLMState> | undefined;
 
   constructor(parts: SequenceLMParts, options: SequenceLMOptions = {}) {
     super();
@@ -60,6 +63,7 @@ export class SequenceLM extends Module implements ByteLM<SequenceLMState>, Train
     this.boundaryFrom = parts.head.boundaryFrom;
     this.auxiliaryLoss = options.auxiliaryLoss;
     if (options.documentEnds?.length) this.documentEnds = new Set(options.documentEnds);
+    this.onDevice = lmOnDevice(parts, options.documentEnds ?? []);
   }
 
   /** Differentiable, synchronous. Ids come from `ctx.ids`. (B, L) → (B, L, V). */

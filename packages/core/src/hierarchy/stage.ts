@@ -1,11 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { after } from '../backend/can-read-sync.js';
 import type { Chunker, Downsampler, MaybePromise, SequenceModel, Upsampler } from '../contracts/index.js';
+import type { OnDevice } from '../contracts/on-device.js';
 import { Segmentation } from '../contracts/segmentation.js';
 import { SequenceContext } from '../contracts/sequence-context.js';
 import { BackendError, ConfigError } from '../errors.js';
 import { Module, type HasParameters } from '../module/module.js';
 import { cloneState, disposeState } from '../state.js';
+import { stageOnDevice } from './stage-on-device.js';
 
 /**
  *     x ─► encoder ─► chunker ─► downsample ─► main ─► upsample ─► decoder ─► y
@@ -49,6 +51,7 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
   readonly names: StageNames;
   readonly dModel: number;
   readonly boundaryFrom: number | undefined;
+  readonly onDevice: OnDevice<tf.Tensor2D, tf.Tensor2D, StageState> | undefined;
 
   /** @throws ConfigError when widths of neighbouring parts differ; it names both. */
   constructor(parts: StageParts, names: Partial<StageNames> = {}, { boundaryFrom }: StageOptions = {}) {
@@ -62,6 +65,8 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
       const part = parts[key] as Partial<HasParameters>;
       if (part.parameters) this.addModule(this.names[key], part as HasParameters);
     }
+    // Where boundaries come with the ids, the chunker has no say while decoding.
+    if (boundaryFrom === undefined) this.onDevice = stageOnDevice(parts);
   }
 
   async plan(x: tf.Tensor3D, ctx: SequenceContext): Promise<Segmentation[]> {

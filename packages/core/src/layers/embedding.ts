@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { ByteEmbedder } from '../contracts/index.js';
+import { withoutState } from '../contracts/on-device.js';
 import { DataError } from '../errors.js';
 import { Module } from '../module/module.js';
 import { takeRows } from '../module/rows.js';
@@ -11,6 +12,7 @@ export class Embedding extends Module implements ByteEmbedder<null> {
   readonly weight: tf.Variable;
   readonly dModel: number;
   readonly vocabSize: number;
+  readonly onDevice = withoutState((ids: tf.Tensor1D) => embedding(this.weight as tf.Tensor, ids) as tf.Tensor2D);
 
   constructor(config: { vocabSize: number; dModel: number; initStd?: number; initCut?: number }, rng?: Rng) {
     super();

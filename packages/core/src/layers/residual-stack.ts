@@ -1,11 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { AddedPair, ResidualBlock, ResidualPair } from '../contracts/residual-block.js';
+import type { OnDevice } from '../contracts/on-device.js';
 import type { SequenceContext } from '../contracts/sequence-context.js';
 import { ConfigError } from '../errors.js';
 import { Module } from '../module/module.js';
 import { hostTensor, hostValues } from '../op/host-view.js';
 import { addRmsNorm, rmsNorm } from '../ops/norm.js';
 import { checkDepths, type LayeredModel } from './layered-model.js';
+import { stackOnDevice } from './stack-on-device.js';
 
 export interface ResidualStackState {
   layers: unknown[];
@@ -42,6 +44,7 @@ export class ResidualStack extends Module implements LayeredModel<ResidualStackS
   /** Where all blocks have it. */
   readonly rollback?: (state: ResidualStackState, rows: readonly number[], steps: readonly number[]) => ResidualStackState;
   readonly remember?: (chunks: tf.Tensor2D, state: ResidualStackState, rows: readonly number[]) => ResidualStackState;
+  readonly onDevice: OnDevice<tf.Tensor2D, tf.Tensor2D, ResidualStackState> | undefined;
 
   constructor(blocks: readonly ResidualBlock[], options: ResidualStackOptions = {}) {
     super();
@@ -58,6 +61,7 @@ export class ResidualStack extends Module implements LayeredModel<ResidualStackS
     if (blocks.some((b) => b.remember)) {
       this.remember = (chunks, state, rows) => this.each(state, (block, s) => (block.remember ? block.remember(chunks, s, rows) : s));
     }
+    this.onDevice = stackOnDevice(blocks, (pair) => this.norm(pair));
     this.additions = blocks.reduce((n, b) => n + b.additions, 0);
   }
 

@@ -16,6 +16,7 @@ export { tileBudget, tileName, TILES, type Tile, type TileBudget } from './matmu
 export type { Epilogue, MatMulCall, MatMulPart, Operand } from './matmul/types.js';
 export { clearTuning, loadTuning, saveTuning, type TunedChoice, type TunedChoices, type TuningStore } from './tuning/choices.js';
 export { kernelTimes, type KernelTime } from './timing.js';
-export { recordStep, RecordedStep, type StepToRecord } from './recorder.js';
+export { clearRows } from './clear-rows.js';
+export { canRecord, recordStep, RecordedStep, type StepToRecord } from './recorder.js';
 export { browserTuningStore, fileTuningStore } from './tuning/stores.js';
 export { timeOf, tuneProducts, type TunedShape, type TuneOptions, type TuneResult } from './tuning/tune.js';

@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { asWebGpu, privatesOf, type WebGpuBackend, type WebGpuPrivates } from '../backend/webgpu-backend.js';
 import { BackendError, ConfigError } from '../errors.js';
+import { getKernelPolicy } from '../op/define-op.js';
 import { capture, flush, release, type Capture } from './recorder-capture.js';
 
-/** Bytes that one step may hand back to the host: a sampled byte, a boundary flag, an entropy, a stop flag. */
+/** Bytes of each row (axis 0) that one step may hand back to the host: a sampled byte, a boundary flag, an entropy, a stop flag. */
 const MOST_READ = 16;
 const STAGING = 3;
 
@@ -66,14 +67,15 @@ export class RecordedStep {
 
   /**
    * Replays the step and hands back one small output.
-   * @throws ConfigError for an output of more than 16 bytes: a step reads back what the host has to know, the rest stays on the device.
+   * @throws ConfigError for an output of more than 16 bytes a row: a step reads back what the host has to know, the rest stays on the device.
    */
   async read(name: string): Promise<Float32Array | Int32Array> {
     const output = this.outputs[name];
     if (!output) throw new ConfigError(`[RecordedStep.read] expected one of the outputs ${Object.keys(this.outputs).join(', ')}, got \`${name}\`.`);
     const bytes = output.size * 4;
-    if (bytes > MOST_READ) throw new ConfigError(`[RecordedStep.read] \`${name}\` takes ${bytes} bytes, a step hands back at most ${MOST_READ}. Hint: sample on the device; read large outputs with \`outputs.${name}.data()\`.`);
-    const staging = this.staging.pop() ?? this.backend.device.createBuffer({ label: 'recorded step', size: MOST_READ, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+    const most = MOST_READ * (output.rank ? output.shape[0]! : 1);
+    if (bytes > most) throw new ConfigError(`[RecordedStep.read] \`${name}\` takes ${bytes} bytes, a step hands back at most ${most}. Hint: sample on the device; read large outputs with \`outputs.${name}.data()\`.`);
+    const staging = this.stagingOf(bytes);
     this.encode((encoder) => encoder.copyBufferToBuffer(this.bufferOf(output), 0, staging, 0, bytes));
     await staging.mapAsync(GPUMapMode.READ, 0, bytes);
     const data = staging.getMappedRange(0, bytes).slice(0);
@@ -115,6 +117,13 @@ export class RecordedStep {
     for (const t of [...Object.values(this.outputs), ...Object.values(this.inputs)]) this.forget(t);
   }
 
+  /** A buffer to read from: one of those that are free, or a new one. */
+  private stagingOf(bytes: number): GPUBuffer {
+    const at = this.staging.findIndex((b) => b.size >= bytes);
+    if (at >= 0) return this.staging.splice(at, 1)[0]!;
+    return this.backend.device.createBuffer({ label: 'recorded step', size: Math.max(MOST_READ, bytes), usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+  }
+
   private bufferOf(t: tf.Tensor): GPUBuffer {
     return this.backend.tensorMap.get(t.dataId).resource!;
   }
@@ -123,6 +132,11 @@ export class RecordedStep {
   private forget(t: tf.Tensor): void {
     this.backend.tensorMap.get(t.dataId).values = null;
   }
+}
+
+/** Whether steps can be recorded now: on webgpu, with its own kernels, and a tfjs whose command encoder is where it was. */
+export function canRecord(): boolean {
+  return tf.getBackend() === 'webgpu' && getKernelPolicy() === 'auto' && privatesOf(asWebGpu(tf.backend() as never)) !== null;
 }
 
 /**

@@ -1,11 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { gatherRows, takeRows, type BoundaryDecision, type Downsampler, type Segmentation } from '@bytelm/core';
+import { gatherRows, takeRows, withoutState, type BoundaryDecision, type Downsampler, type Segmentation } from '@bytelm/core';
 
 /**
  * H-Net's downsampler: keeps the encoder's vectors at boundaries, (B, L, D) → (B, M, D), zeros behind a row's last chunk.
  * No parameters, no state. @source H-Net, arXiv 2507.07955, section 2.2 (direct selection).
  */
 export class ChunkLayer implements Downsampler<null> {
+  /** Every row's vector goes on; the main network heeds those of boundaries. */
+  readonly onDevice = withoutState(({ encoded }: { encoded: tf.Tensor2D }) => encoded);
+
   forward(encoded: tf.Tensor3D, seg: Segmentation): tf.Tensor3D {
     return gatherRows(encoded, seg.boundaryIndex());
   }

@@ -18,6 +18,7 @@ import { confidenceGate } from '../ops/confidence-gate.js';
 import { emaGather } from '../ops/ema-gather.js';
 import { EMA_CLAMP, emaScan } from '../ops/ema-scan.js';
 import { firedIndex } from './chunk-layer.js';
+import { dechunkOnDevice } from './dechunk-on-device.js';
 
 export interface DeChunkState {
   /** (B, D) the smoothed chunk vector that each row sees now. */
@@ -43,6 +44,7 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
   readonly mainProj: Linear | undefined;
 
   readonly straightThrough: boolean;
+  readonly onDevice = dechunkOnDevice(this);
 
   /**
    * @param config.dMain Width of the main network's outputs. Default dModel.

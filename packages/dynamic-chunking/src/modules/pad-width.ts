@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { after, ConfigError, hostTensor, hostValues, Module, type MaybePromise, type Segmentation, type SequenceContext, type SequenceModel } from '@bytelm/core';
+import { after, ConfigError, hostTensor, hostValues, Module, type MaybePromise, type OnDevice, type Segmentation, type SequenceContext, type SequenceModel } from '@bytelm/core';
 
 /**
  * Lets a wider model stand inside a narrower one: appends a learned vector to every position, runs the inner model, and keeps the first
@@ -12,6 +12,7 @@ export class PadWidth<S = unknown> extends Module implements SequenceModel<S> {
   readonly dModel: number;
   readonly inner: SequenceModel<S>;
   readonly plan?: (x: tf.Tensor3D, ctx: SequenceContext) => Promise<Segmentation[]>;
+  readonly onDevice: OnDevice<tf.Tensor2D, tf.Tensor2D, S> | undefined;
   private readonly pad: tf.Tensor1D | undefined;
 
   constructor(inner: SequenceModel<S>, options: { dModel: number; name?: string }) {
@@ -21,6 +22,8 @@ export class PadWidth<S = unknown> extends Module implements SequenceModel<S> {
     this.dModel = options.dModel;
     this.inner = this.addModule(options.name ?? '', inner);
     if (extra > 0) this.pad = this.addParameter('pad_dimension', tf.zeros([extra])) as tf.Tensor as tf.Tensor1D;
+    const { onDevice } = inner;
+    this.onDevice = onDevice && { ...onDevice, step: (x, state, rows) => this.narrow(onDevice.step(this.widen(x), state, rows)) };
     if (inner.plan) {
       this.plan = async (x, ctx) => {
         const wide = this.widen(x);

@@ -10,10 +10,13 @@ import {
   type BoundaryDecision,
   type Chunker,
   type ChunkerStepInput,
+  type DeviceDecision,
   type MaybePromise,
+  type OnDevice,
   type SequenceContext,
 } from '@bytelm/core';
 import { boundaryProbability } from '../ops/boundary-probability.js';
+import { routeOnDevice } from './route-on-device.js';
 
 export interface RoutingState {
   /** (B, D) encoder output at each row's last position. */
@@ -37,6 +40,7 @@ export class RoutingModule extends Module implements Chunker<RoutingState> {
   private readonly wq: tf.Tensor2D;
   private readonly wk: tf.Tensor2D;
   private readonly padTo: number;
+  readonly onDevice: OnDevice<tf.Tensor2D, DeviceDecision, RoutingState>;
 
   /** @param config.padTo Round the chunk axis up to a multiple of this (few sizes for WebGPU). Default 1. */
   constructor(config: { dModel: number; padTo?: number }) {
@@ -45,6 +49,7 @@ export class RoutingModule extends Module implements Chunker<RoutingState> {
     this.padTo = config.padTo ?? 1;
     this.wq = this.addParameter('q_proj_layer.weight', tf.eye(config.dModel)) as tf.Tensor as tf.Tensor2D;
     this.wk = this.addParameter('k_proj_layer.weight', tf.eye(config.dModel)) as tf.Tensor as tf.Tensor2D;
+    this.onDevice = routeOnDevice(this.wq, this.wk);
   }
 
   /** (B, L, D) → (B, L). Differentiable by `hidden` and both projections; 1 at document starts. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { ConfigError, Linear, Module, ResidualStack, type LayeredModel, type ResidualStackState, type Rng, type SequenceContext } from '@bytelm/core';
+import { ConfigError, Linear, Module, ResidualStack, type LayeredModel, type OnDevice, type ResidualStackState, type Rng, type SequenceContext } from '@bytelm/core';
 import type { RotaryScaling } from '../rotary-scaling.js';
 import { depthInit, type InitStdFactor } from './initialization.js';
 import { TransformerBlock, type TransformerBlockConfig } from './transformer-block.js';
@@ -37,6 +37,7 @@ export class LatentTransformer extends Module implements LayeredModel<ResidualSt
   readonly stack: ResidualStack;
   readonly blocks: readonly TransformerBlock[];
   readonly inputProjection: Linear | undefined;
+  readonly onDevice: OnDevice<tf.Tensor2D, tf.Tensor2D, ResidualStackState> | undefined;
 
   /** @throws ConfigError */
   constructor(config: LatentTransformerConfig, rng?: Rng) {
@@ -63,6 +64,8 @@ export class LatentTransformer extends Module implements LayeredModel<ResidualSt
     }
     this.blocks = windows.map((w, i) => new TransformerBlock({ ...config, windowSize: w, rotaryScaling: scalings[i] ?? undefined, ...init(i) }, rng?.fork(`layers.${i}`)));
     this.stack = this.addModule('', new ResidualStack(this.blocks, { eps: config.normEps ?? 1e-5, names: { layers: layerPrefix, norm: finalNorm } }));
+    const { onDevice } = this.stack;
+    this.onDevice = onDevice && { ...onDevice, step: (x, state, rows) => onDevice.step(this.inputProjection?.forward(x) ?? x, state, rows) };
   }
 
   /** How often the stack adds to its residual stream; initialisations depend on it. */

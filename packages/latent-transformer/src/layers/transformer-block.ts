@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { addRmsNorm, checkShape, ConfigError, Module, RMSNorm, type AddedPair, type ResidualBlock, type ResidualPair, type Rng, type SequenceContext } from '@bytelm/core';
+import { addRmsNorm, checkShape, ConfigError, Module, RMSNorm, type AddedPair, type OnDevice, type ResidualBlock, type ResidualPair, type Rng, type SequenceContext } from '@bytelm/core';
 import { inPlaceHeap, isOwnOnWebGpu } from '../kernels/cache-rows.js';
-import { transformerStepWasm, type TransformerStepCall } from '../kernels/transformer-step/wasm.js';
+import { transformerStepWasm, type TransformerStepBlock, type TransformerStepCall } from '../kernels/transformer-step/wasm.js';
 import { outputPair } from '../kernels/step-rows.js';
 import { canStepOnWebGpu, transformerStepWebGpu } from '../kernels/transformer-step/webgpu.js';
 import type { KvCacheState } from '../kv-cache.js';
+import { blockOnDevice } from './block-on-device.js';
 import { SelfAttention, type SelfAttentionConfig } from './self-attention.js';
 import { TRANSFORMER_NAMES, type TransformerLayout, type TransformerNames } from './names.js';
 import { SwiGLU, type SwiGLUOrder } from './swiglu.js';
@@ -40,8 +41,9 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
   readonly mixer: SelfAttention;
   readonly norm2: RMSNorm | undefined;
   readonly mlp: SwiGLU | undefined;
+  readonly onDevice: OnDevice<ResidualPair<tf.Tensor2D>, AddedPair<tf.Tensor2D>, KvCacheState>;
   /** How the matrices are kept; odd widths cannot be packed. */
-  private readonly matrices: 'plain' | 'packed' | 'mixed';
+  readonly matrices: 'plain' | 'packed' | 'mixed';
 
   /** @throws ConfigError */
   constructor(config: TransformerBlockConfig, rng?: Rng) {
@@ -63,6 +65,7 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
     this.additions = this.mlp ? 2 : 1;
     const packed = [...this.mixer.projection.linears, this.mixer.outProj, ...(this.mlp ? [...this.mlp.inputs, this.mlp.down] : [])].map((m) => m.packed !== undefined);
     this.matrices = packed.every((p) => p) ? 'packed' : packed.some((p) => p) ? 'mixed' : 'plain';
+    this.onDevice = blockOnDevice(this);
   }
 
   forward(pair: ResidualPair, ctx: SequenceContext): AddedPair {
@@ -108,17 +111,23 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
 
   /** All that a fused step needs, and the state with room for the new position. */
   private stepCall(pair: ResidualPair<tf.Tensor2D>, before: KvCacheState, rows: readonly number[] | undefined): { call: TransformerStepCall; state: KvCacheState } {
-    const { mixer, mlp } = this;
+    const { mixer } = this;
     const expected = rows?.length ?? before.lengths.length;
     this.checkRows(pair.hidden, 'hidden', expected);
     if (pair.residual) this.checkRows(pair.residual, 'residual', expected);
     const { state, positions, slots, starts, counts } = mixer.cache.claim(before, rows);
     const tables = mixer.rotary?.tables(Math.max(0, ...positions) + 1);
-    const call = {
-      hidden: pair.hidden,
-      residual: pair.residual,
-      k: state.k,
-      v: state.v,
+    return { call: { ...this.stepParts(pair, state, tables), cacheRows: rows ?? positions.map((_, i) => i), positions, slots, starts, counts }, state };
+  }
+
+  /** What a fused step works on, but for the rows' places. @internal */
+  stepParts({ hidden, residual }: ResidualPair<tf.Tensor2D>, { k, v }: Pick<KvCacheState, 'k' | 'v'>, tables: { cos: tf.Tensor2D; sin: tf.Tensor2D } | undefined): TransformerStepBlock {
+    const { mixer, mlp } = this;
+    return {
+      hidden,
+      residual,
+      k,
+      v,
       heads: mixer.numHeads,
       cos: tables?.cos,
       sin: tables?.sin,
@@ -138,13 +147,7 @@ export class TransformerBlock extends Module implements ResidualBlock<KvCacheSta
       norm2: this.norm2?.weight,
       gateUp: mlp?.inputs ?? [],
       down: mlp?.down,
-      cacheRows: rows ?? positions.map((_, i) => i),
-      positions,
-      slots,
-      starts,
-      counts,
     };
-    return { call, state };
   }
 
   /** The shape check in its cheap form: a step of a small model takes no longer than a few of the thorough ones. */

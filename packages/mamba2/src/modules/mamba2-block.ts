@@ -4,6 +4,7 @@ import {
   rmsNorm,
   type AddedPair,
   type HasParameters,
+  type OnDevice,
   type ResidualBlock,
   type ResidualPair,
   type Rng,
@@ -12,6 +13,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import type { Mamba2Config } from '../config.js';
 import { Mamba2, type Mamba2State } from './mamba2.js';
+import { forget } from './on-device.js';
 import { tidy } from './tidy.js';
 
 /** Any position-wise layer; the block lends it the names under `mlp`. */
@@ -38,6 +40,7 @@ export class Mamba2Block extends Module implements ResidualBlock<Mamba2State> {
   readonly additions: 1 | 2;
   readonly norm1: tf.Variable;
   readonly norm2: tf.Variable | undefined;
+  readonly onDevice: OnDevice<ResidualPair<tf.Tensor2D>, AddedPair<tf.Tensor2D>, Mamba2State>;
 
   constructor({ mlp, normName = 'norm1', ...config }: Mamba2BlockConfig, rng?: Rng) {
     super();
@@ -50,6 +53,14 @@ export class Mamba2Block extends Module implements ResidualBlock<Mamba2State> {
       this.norm2 = this.addParameter('norm2.weight', tf.ones([this.dModel]));
       this.mlp = this.addModule('mlp', mlp);
     }
+    this.onDevice = {
+      ...this.mixer.onDevice,
+      step: (pair, state, rows) => {
+        forget(state, rows);
+        const { y, sum } = this.mixer.stepBlock({ ...pair, norm: this.norm1 }, state, undefined, rows.active);
+        return this.second({ hidden: y, residual: sum! });
+      },
+    };
   }
 
   forward(pair: ResidualPair, ctx: SequenceContext): AddedPair {

@@ -17,6 +17,7 @@ import { resolveMamba2Config, type Mamba2Config, type ResolvedMamba2Config } fro
 import { stepOp } from '../kernels/step/op.js';
 import { causalConv1d } from '../ops/causal-conv1d.js';
 import { ssd } from '../ops/ssd.js';
+import { mixerOnDevice } from './on-device.js';
 import { initialALog, initialDtBias, initialLinear, initialUniform } from './initial.js';
 
 /** What a mixer remembers of each row: the last K-1 inputs of the convolution, and the scan's state. */
@@ -41,6 +42,7 @@ export interface Mamba2State {
 export class Mamba2 extends Module implements SequenceModel<Mamba2State> {
   readonly config: ResolvedMamba2Config;
   readonly dModel: number;
+  readonly onDevice = mixerOnDevice(this);
   readonly inProj: tf.Variable;
   readonly inProjBias: tf.Variable | undefined;
   readonly convWeight: tf.Variable;
@@ -98,12 +100,14 @@ export class Mamba2 extends Module implements SequenceModel<Mamba2State> {
     { hidden, residual, norm }: ResidualPair<tf.Tensor2D> & { norm?: tf.Tensor | undefined },
     state: Mamba2State,
     rows?: readonly number[],
+    active?: tf.Tensor1D,
   ): { y: tf.Tensor2D; sum?: tf.Tensor2D | undefined; state: Mamba2State } {
     checkStep('Mamba2.step', hidden, this.dModel, state.conv.shape[0]!, rows);
     const [y, ...rest] = stepOp(
       {
         hidden,
         residual,
+        active,
         norm,
         conv: state.conv,
         ssm: state.ssm,

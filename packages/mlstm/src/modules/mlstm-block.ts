@@ -1,10 +1,11 @@
-import { addRmsNorm, ConfigError, Module, rmsNorm, type AddedPair, type ResidualBlock, type ResidualPair, type Rng, type SequenceContext } from '@bytelm/core';
+import { addRmsNorm, ConfigError, Module, rmsNorm, type AddedPair, type OnDevice, type ResidualBlock, type ResidualPair, type Rng, type SequenceContext } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { MLSTMConfig } from '../config.js';
 import type { MLSTMState } from '../ops/mlstm.js';
 import { tidy } from '../tidy.js';
 import { GatedMlp } from './gated-mlp.js';
-import { MLSTMLayer } from './mlstm-layer.js';
+import { MLSTMLayer, type BlockParts } from './mlstm-layer.js';
+import { forget } from './on-device.js';
 
 export interface MLSTMBlockConfig extends MLSTMConfig {
   /** Width F of the gated MLP [local_intermediate_size]; 0: none. Default 1.375 dModel, rounded up to a multiple of 8. */
@@ -27,6 +28,7 @@ export class MLSTMBlock extends Module implements ResidualBlock<MLSTMState> {
   readonly layer: MLSTMLayer;
   readonly norm2: tf.Variable | undefined;
   readonly mlp: GatedMlp | undefined;
+  readonly onDevice: OnDevice<ResidualPair<tf.Tensor2D>, AddedPair<tf.Tensor2D>, MLSTMState>;
 
   /** @throws ConfigError */
   constructor({ dIntermediate, normEps = 1e-6, ...config }: MLSTMBlockConfig, rng?: Rng) {
@@ -44,6 +46,14 @@ export class MLSTMBlock extends Module implements ResidualBlock<MLSTMState> {
       this.norm2 = this.addParameter('pre_feedforward_layernorm.weight', tf.ones([this.dModel]));
       this.mlp = this.addModule('mlp', new GatedMlp(this.dModel, F, rng?.fork('mlp')));
     }
+    this.onDevice = {
+      ...this.layer.onDevice,
+      step: (pair, state, rows) => {
+        forget(state, rows);
+        const { y, sum } = this.layer.stepBlock(pair, state, undefined, this.stepParts, rows.active);
+        return { hidden: y, residual: sum! };
+      },
+    };
   }
 
   forward(pair: ResidualPair, ctx: SequenceContext): AddedPair {
@@ -66,13 +76,16 @@ export class MLSTMBlock extends Module implements ResidualBlock<MLSTMState> {
   }
 
   step(pair: ResidualPair<tf.Tensor2D>, state: MLSTMState, rows?: readonly number[]): AddedPair<tf.Tensor2D> & { state: MLSTMState } {
-    const second = this.mlp && { norm: this.norm2!, mlp: this.mlp };
-    const { y, sum, state: next } = this.layer.stepBlock(pair, state, rows, { norm: this.norm1, eps: this.eps, second });
+    const { y, sum, state: next } = this.layer.stepBlock(pair, state, rows, this.stepParts);
     return { hidden: y, residual: sum!, state: next };
   }
 
   startDocument(state: MLSTMState, rows: readonly number[]): MLSTMState {
     return this.layer.startDocument(state, rows);
+  }
+
+  private get stepParts(): BlockParts {
+    return { norm: this.norm1, eps: this.eps, second: this.mlp && { norm: this.norm2!, mlp: this.mlp } };
   }
 
   private addNorm({ hidden, residual }: ResidualPair, weight: tf.Variable): { normed: tf.Tensor3D; sum: tf.Tensor3D } {

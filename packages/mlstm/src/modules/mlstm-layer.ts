@@ -18,6 +18,7 @@ import { mlstm, type MLSTMState } from '../ops/mlstm.js';
 import { tidy } from '../tidy.js';
 import type { GatedMlp } from './gated-mlp.js';
 import { initialUniform, spread } from './initial.js';
+import { layerOnDevice } from './on-device.js';
 
 /** What a step of a block needs besides the layer: its norms, and the MLP behind the second. */
 export interface BlockParts {
@@ -40,6 +41,7 @@ export interface BlockParts {
 export class MLSTMLayer extends Module implements SequenceModel<MLSTMState> {
   readonly config: ResolvedMLSTMConfig;
   readonly dModel: number;
+  readonly onDevice = layerOnDevice(this);
   readonly q: tf.Variable;
   readonly k: tf.Variable;
   readonly v: tf.Variable;
@@ -107,6 +109,7 @@ export class MLSTMLayer extends Module implements SequenceModel<MLSTMState> {
     state: MLSTMState,
     rows?: readonly number[],
     block?: BlockParts,
+    active?: tf.Tensor1D,
   ): { y: tf.Tensor2D; sum?: tf.Tensor2D | undefined; state: MLSTMState } {
     checkStep('MLSTMLayer.step', hidden, this.dModel, state.m.shape[0]!, rows);
     const second = block?.second;
@@ -114,6 +117,7 @@ export class MLSTMLayer extends Module implements SequenceModel<MLSTMState> {
       {
         hidden,
         residual,
+        active,
         norm: block?.norm,
         ...state,
         q: this.q,

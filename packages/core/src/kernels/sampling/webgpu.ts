@@ -7,7 +7,7 @@ import type { SampleAttrs } from './portable.js';
 
 const THREADS = 256;
 /** Classes that a workgroup sorts in its memory: keys and ids take 8 KiB. */
-const MOST_SORTED = 1024;
+export const MOST_SORTED = 1024;
 
 /** The largest logit of each row, the lowest id among equals. */
 function greedy(backend: KernelBackend, logits: TensorInfo, [batch, classes]: readonly [number, number]): TensorInfo[] {

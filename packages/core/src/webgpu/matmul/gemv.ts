@@ -25,6 +25,8 @@ export interface GemvCall {
   epilogue: Epilogue;
   /** Two rows of the weight make one value, silu(row first+n) * row second+n. */
   pairs?: { first: number; second: number } | undefined;
+  /** (m) int32: where it is 0 in every row, the weight is not read and nothing is stored. */
+  active?: TensorInfo | undefined;
 }
 
 /** Rows of x that one pass over the weight serves at most. */
@@ -58,7 +60,7 @@ function stepText(form: Form, rows: number, r: number): string {
 
 /** The WGSL of a call. */
 export function gemvCode(call: GemvCall, plan: GemvPlan): string {
-  const { m: rows, epilogue, pairs } = call;
+  const { m: rows, epilogue, pairs, active } = call;
   const { threads, isAligned, subgroups } = plan;
   const { reads, uniforms } = partsOf(call, plan);
   const form: Form = call.format ?? 'f32';
@@ -85,7 +87,7 @@ fn total(i: u32) -> f32 { var s = 0.0; for (var j = 0u; j < subgroupsUsed; j++) 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) t: u32${subgroups ? ', @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32, @builtin(subgroup_invocation_id) lane: u32' : ''}) {
   let o0 = (w.x + w.y * groups.x) * ${perRow}u;
-  if (o0 >= u.N) { return; }
+  if (o0 >= u.N${active ? ` || (${range(rows).map((m) => `isActive[${m}] == 0u`).join(' && ')})` : ''}) { return; }
   let bo = 0u; let bi = 0u;
   ${epilogue.setup ?? ''}
   ${range(OUTPUTS).map((r) => `let b${r} = (${row(r)}) * u.KW;`).join(' ')}
@@ -132,7 +134,7 @@ function planOf(backend: KernelBackend, { m, k, format }: GemvCall): GemvPlan {
 const knowsSubgroupId = (): boolean => Boolean((globalThis.navigator as Navigator | undefined)?.gpu?.wgslLanguageFeatures?.has('subgroup_id'));
 
 /** What is bound. */
-function partsOf({ n, k, x, weight, format, scales, group = 0, epilogue, pairs }: GemvCall, { isAligned }: GemvPlan): { reads: Binding[]; uniforms: Uniforms } {
+function partsOf({ n, k, x, weight, format, scales, group = 0, epilogue, pairs, active }: GemvCall, { isAligned }: GemvPlan): { reads: Binding[]; uniforms: Uniforms } {
   const per = format ? STEP[format] : isAligned ? 4 : 1;
   const reads = joinBindings([
     [
@@ -140,6 +142,7 @@ function partsOf({ n, k, x, weight, format, scales, group = 0, epilogue, pairs }
       { name: 'weight', type: format ? 'vec4u' : isAligned ? 'vec4f' : 'f32', tensor: weight },
     ],
     scales && [{ name: 'scales', type: 'f32', tensor: scales }],
+    active && [{ name: 'isActive', type: 'u32', tensor: active }],
     epilogue.bindings,
   ]);
   const uniforms = joinUniforms([
@@ -151,11 +154,11 @@ function partsOf({ n, k, x, weight, format, scales, group = 0, epilogue, pairs }
 
 /** Runs it, see {@link canGemv}. @returns the outputs of the epilogue. */
 export function webGpuGemv(backend: KernelBackend, call: GemvCall): TensorInfo[] {
-  const { m, n, format, epilogue, pairs } = call;
+  const { m, n, format, epilogue, pairs, active } = call;
   const plan = planOf(backend, call);
   const { reads, uniforms } = partsOf(call, plan);
   return dispatchWebGpu(backend, {
-    key: `gemv ${format ?? 'f32'} ${m} rows${plan.isAligned ? '' : ' single'}, ${epilogue.key}${pairs ? ' pairs' : ''}, ${plan.threads}${plan.subgroups ? ' subgroups' : ''}`,
+    key: `gemv ${format ?? 'f32'} ${m} rows${plan.isAligned ? '' : ' single'}, ${epilogue.key}${pairs ? ' pairs' : ''}${active ? ' active' : ''}, ${plan.threads}${plan.subgroups ? ' subgroups' : ''}`,
     code: () => gemvCode(call, plan),
     inputs: reads.map((r) => r.tensor),
     outputs: epilogue.outputs.map((o) => o.out),

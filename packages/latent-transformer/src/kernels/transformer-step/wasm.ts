@@ -12,8 +12,8 @@ interface Weights {
   bias?: tf.Tensor | undefined;
 }
 
-/** What one call of the fused step needs. Absent parts are `undefined`. */
-export interface TransformerStepCall {
+/** What a fused step of a block works on, but for the rows' places. Absent parts are `undefined`. */
+export interface TransformerStepBlock {
   hidden: tf.Tensor2D;
   residual: tf.Tensor2D | undefined;
   k: tf.Tensor4D;
@@ -41,6 +41,10 @@ export interface TransformerStepCall {
   /** One for gate and value, or one for each; none without an MLP. */
   gateUp: readonly Weights[];
   down: Weights | undefined;
+}
+
+/** What one call of the fused step needs. */
+export interface TransformerStepCall extends TransformerStepBlock {
   /** One entry a row of `hidden`. */
   cacheRows: ArrayLike<number>;
   positions: ArrayLike<number>;

@@ -41,21 +41,28 @@ export interface ProductOptions {
   gated?: { gate: number; value: number; size: number };
   /** (R, N), added. */
   residual?: TensorInfo;
+  /** (R) int32: where it is 0 in all rows of a workgroup, the weights are not read, and nothing is written. Heeded where there is a binding left. */
+  active?: TensorInfo | undefined;
 }
 
+/** Storage buffers that every device can bind. */
+const MAX_BINDINGS = 8;
+
 /** x (R, K) times the stacked weights, (R, N), in one dispatch; for a few rows. */
-export function productOnWebGpu(backend: KernelBackend, x: TensorInfo, { weights, biases = [] }: ProductWeights, { gated, residual }: ProductOptions = {}): TensorInfo {
+export function productOnWebGpu(backend: KernelBackend, x: TensorInfo, { weights, biases = [] }: ProductWeights, { gated, residual, active }: ProductOptions = {}): TensorInfo {
   const [R, width] = x.shape as [number, number];
   const ends: number[] = [];
   for (const w of weights) ends.push((ends.at(-1) ?? 0) + w.shape[0]!);
   const total = ends.at(-1)!;
   const size = gated?.size ?? total;
-  const text = { isAligned: width % 4 === 0, batch: Math.min(BATCH, R), parts: weights.length as 1 | 2 | 3, hasBias: biases.length > 0, isGated: Boolean(gated), hasResidual: Boolean(residual) };
+  const inputs = [x, ...weights, ...biases, ...(residual ? [residual] : [])];
+  const isMasked = active !== undefined && inputs.length + 2 <= MAX_BINDINGS;
+  const text = { isAligned: width % 4 === 0, batch: Math.min(BATCH, R), parts: weights.length as 1 | 2 | 3, hasBias: biases.length > 0, isGated: Boolean(gated), hasResidual: Boolean(residual), isMasked };
   const [x0, y0] = workgroupGrid(backend, Math.ceil(size / PRODUCT_ROWS));
   const [y] = dispatchWebGpu(backend, {
     key: `product ${JSON.stringify(text)}`,
     code: () => productCode(text),
-    inputs: [x, ...weights, ...biases, ...(residual ? [residual] : [])],
+    inputs: isMasked ? [...inputs, active] : inputs,
     outputs: [{ shape: [R, size] }],
     uniforms: Uint32Array.of(R, size, ends[0]!, ends[1] ?? total, total - 1, gated?.gate ?? 0, gated?.value ?? 0, width),
     workgroups: [x0, y0, Math.ceil(R / text.batch)],

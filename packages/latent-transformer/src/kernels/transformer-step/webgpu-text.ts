@@ -1,4 +1,4 @@
-import { grid, lines, rowInput } from '../attention/webgpu-text.js';
+import { count, grid, lines, rowInput } from '../attention/webgpu-text.js';
 import { ROW_WORDS } from '../decode-attention/webgpu-text.js';
 
 /** Threads of a workgroup that works on one row. */
@@ -78,9 +78,11 @@ ${unit}
   let isQuery = first < u.qDim;
   let isValue = first >= u.qDim + u.kvDim;
   let row = w.y * (u.qDim + 2u * u.kvDim) + first;
+  let cacheRow = rows[w.y * ${ROW_WORDS}u];
+  if (cacheRow < 0) { return; }
   var cacheFirst = 0u;
   if (!isQuery) {
-    let slot = u32(rows[w.y * ${ROW_WORDS}u]) * u.capacity + u32(rows[w.y * ${ROW_WORDS}u + 2u]);
+    let slot = u32(cacheRow) * u.capacity + u32(rows[w.y * ${ROW_WORDS}u + 2u]);
     cacheFirst = slot * u.kvDim + first - u.qDim;
   }
   if (isValue) {
@@ -141,18 +143,21 @@ export interface ProductText {
   isGated: boolean;
   /** Adds rows of another tensor. */
   hasResidual: boolean;
+  /** A mask says which rows are wanted. */
+  isMasked?: boolean;
 }
 
 /**
- * y = W x for few rows x: each weight is read once. Bindings: x, the weights, their biases, the residual, y.
+ * y = W x for few rows x: each weight is read once. Bindings: x, the weights, their biases, the residual, the mask, y.
  * Row n of the output is row n of the stacked weights; with `isGated`, rows `gate + n` and `value + n`.
  */
-export function productCode({ isAligned, batch, parts, hasBias, isGated, hasResidual }: ProductText): string {
+export function productCode({ isAligned, batch, parts, hasBias, isGated, hasResidual, isMasked }: ProductText): string {
   const width = { uniform: 'u.width', isAligned };
   const J = isGated ? 2 * PRODUCT_ROWS : PRODUCT_ROWS;
   const bias = 1 + parts;
   const residual = bias + (hasBias ? parts : 0);
-  const y = residual + (hasResidual ? 1 : 0);
+  const mask = residual + (hasResidual ? 1 : 0);
+  const y = mask + (isMasked ? 1 : 0);
   const source = (j: number) => (isGated ? `n0 + ${j % PRODUCT_ROWS}u + ${j < PRODUCT_ROWS ? 'u.gate' : 'u.value'}` : `n0 + ${j}u`);
   const picked = (read: (part: number, row: string) => string) =>
     parts === 1
@@ -163,7 +168,7 @@ struct Uniforms { rows: u32, size: u32, first: u32, second: u32, last: u32, gate
 ${rowInput('x', 0, width)}
 ${lines(parts, (p) => rowInput(`w${p}`, 1 + p, width))}
 ${hasBias ? lines(parts, (p) => `@group(0) @binding(${bias + p}) var<storage, read> b${p}: array<f32>;`) : ''}
-${hasResidual ? `@group(0) @binding(${residual}) var<storage, read> residual: array<f32>;` : ''}
+${hasResidual ? `@group(0) @binding(${residual}) var<storage, read> residual: array<f32>;` : ''}${isMasked ? `\n@group(0) @binding(${mask}) var<storage, read> isActive: array<i32>;` : ''}
 @group(0) @binding(${y}) var<storage, read_write> y: array<f32>;
 @group(0) @binding(${y + 1}) var<uniform> u: Uniforms;
 var<workgroup> parts: array<f32, ${batch * J * PRODUCT_THREADS}>;
@@ -178,7 +183,7 @@ ${hasBias ? `fn bias(n: u32) -> f32 {\n  ${picked((p, n) => `b${p}[${n}]`)}\n}` 
 fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) t: u32) {
   let n0 = (w.x + w.y * groups.x) * ${PRODUCT_ROWS}u;
   if (n0 >= u.size) { return; }
-  let m0 = w.z * ${batch}u;
+  let m0 = w.z * ${batch}u;${isMasked ? `\n  if (${count(batch).map((m) => `isActive[min(m0 + ${m}u, u.rows - 1u)] == 0`).join(' && ')}) { return; }` : ''}
 ${grid(batch, J, (m, j) => `  var a${m}_${j} = 0.0;`)}
   for (var c = t; c < (u.width + 3u) / 4u; c += ${PRODUCT_THREADS}u) {
 ${lines(batch, (m) => `    let x${m} = load_x(min(m0 + ${m}u, u.rows - 1u), c);`)}

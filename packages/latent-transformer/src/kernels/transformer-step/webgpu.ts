@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import { dispatchWebGpu } from '@bytelm/core';
 import { canDecode, decodeOnWebGpu, rowsOnWebGpu } from '../decode-attention/webgpu.js';
-import type { TransformerStepCall } from './wasm.js';
+import type { TransformerStepBlock, TransformerStepCall } from './wasm.js';
 import { pairOnWebGpu, productOnWebGpu, type ProductWeights } from './webgpu-rows.js';
 import { headsCode, type HeadNorm } from './webgpu-text.js';
 
@@ -18,10 +18,32 @@ const stacked = (linears: readonly { weight: tf.Tensor; bias?: tf.Tensor | undef
   biases: linears.flatMap((l) => l.bias ?? []),
 });
 
-/** A whole block's decoding step in eight to ten dispatches, all its small tensors on the device. Changes the caches in place. */
+/** Where the rows of a step stand. */
+export interface StepPlaces {
+  /** (R, ROW_WORDS) int32; a cache row below 0 takes no part. */
+  rows: TensorInfo;
+  /** No row sees more slots than this. */
+  reach: number;
+  /** (R) int32, 0 in rows that take no part. Default: all do. */
+  active?: TensorInfo | undefined;
+}
+
+/** A whole block's decoding step at places that the host knows. Changes the caches in place. */
 export function transformerStepWebGpu(call: TransformerStepCall): { hidden: tf.Tensor2D; residual: tf.Tensor2D } {
   const backend = tf.backend() as KernelBackend;
+  const rows = rowsOnWebGpu(backend, call);
+  let reach = 1;
+  for (let i = 0; i < call.counts.length; i++) reach = Math.max(reach, call.counts[i]!);
+  const out = blockStepWebGpu(call, { rows, reach });
+  backend.disposeData(rows.dataId);
+  return out;
+}
+
+/** A whole block's decoding step in eight to ten dispatches, all its small tensors on the device. Changes the caches in place. */
+export function blockStepWebGpu(call: TransformerStepBlock, places: StepPlaces): { hidden: tf.Tensor2D; residual: tf.Tensor2D } {
+  const backend = tf.backend() as KernelBackend;
   const { eps, norm1, norm2, postNorm } = call;
+  const { active } = places;
   const made: TensorInfo[] = [];
   const kept = <T extends TensorInfo>(...tensors: T[]): T => {
     made.push(...tensors);
@@ -33,10 +55,9 @@ export function transformerStepWebGpu(call: TransformerStepCall): { hidden: tf.T
     if (normed) kept(normed);
     return [sum!, normed ?? sum!];
   };
-  const rows = kept(rowsOnWebGpu(backend, call));
   const [first, x] = enter(call.hidden, call.residual, norm1);
-  const mixed = kept(attend(backend, call, rows, x, kept));
-  const branch = productOnWebGpu(backend, mixed, stacked([call.out]));
+  const mixed = kept(attend(backend, call, places, x, kept));
+  const branch = productOnWebGpu(backend, mixed, stacked([call.out]), { active });
   if (!call.intermediate) {
     const hidden = postNorm ? pairOnWebGpu(backend, 'norm', { hidden: kept(branch), weight: norm1, eps })[0]! : branch;
     return finish(backend, made, hidden, first);
@@ -47,8 +68,8 @@ export function transformerStepWebGpu(call: TransformerStepCall): { hidden: tf.T
     : enter(branch, first, norm2!);
   const F = call.intermediate;
   const gated = { size: F, gate: call.gateFirst ? 0 : F, value: call.gateFirst ? F : 0 };
-  const inner = kept(productOnWebGpu(backend, z, stacked(call.gateUp), { gated }));
-  const out = productOnWebGpu(backend, inner, stacked([call.down!]));
+  const inner = kept(productOnWebGpu(backend, z, stacked(call.gateUp), { gated, active }));
+  const out = productOnWebGpu(backend, inner, stacked([call.down!]), { active });
   const hidden = postNorm ? pairOnWebGpu(backend, 'norm', { hidden: kept(out), weight: norm2!, eps })[0]! : out;
   return finish(backend, made, hidden, residual);
 }
@@ -56,11 +77,11 @@ export function transformerStepWebGpu(call: TransformerStepCall): { hidden: tf.T
 const both = (t: TensorInfo): [TensorInfo, TensorInfo] => [t, t];
 
 /** Queries, keys and values of x, the caches with the new ones, and what the queries find there: (R, H·D). */
-function attend(backend: KernelBackend, call: TransformerStepCall, rows: TensorInfo, x: TensorInfo, kept: <T extends TensorInfo>(t: T) => T): TensorInfo {
+function attend(backend: KernelBackend, call: TransformerStepBlock, { rows, reach, active }: StepPlaces, x: TensorInfo, kept: <T extends TensorInfo>(t: T) => T): TensorInfo {
   const { heads, k, v, cos, sin, qNorm, kNorm, scale } = call;
   const [, capacity, kvHeads, headDim] = k.shape;
   const R = rows.shape[0]!;
-  const qkv = kept(productOnWebGpu(backend, x, stacked(call.qkv)));
+  const qkv = kept(productOnWebGpu(backend, x, stacked(call.qkv), { active }));
   const norm: HeadNorm = !qNorm ? 'none' : call.normPerHead ? 'per-head' : 'all-heads';
   const half = cos?.shape[1] ?? 0;
   const uniforms = Uint32Array.of(heads * headDim, kvHeads * headDim, headDim, half, capacity, Number(call.interleaved), 0, 0);
@@ -73,8 +94,6 @@ function attend(backend: KernelBackend, call: TransformerStepCall, rows: TensorI
     uniforms,
     workgroups: [norm === 'all-heads' ? 3 : heads + 2 * kvHeads, R],
   });
-  let reach = 1;
-  for (let i = 0; i < R; i++) reach = Math.max(reach, call.counts[i]!);
   const y = decodeOnWebGpu(backend, { q: qkv, k, v, rows }, { heads, scale, reach, stride: heads + 2 * kvHeads });
   return { ...y, shape: [R, heads * headDim] };
 }

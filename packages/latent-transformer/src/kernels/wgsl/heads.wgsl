@@ -18,9 +18,11 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_index) t: u32
   let isQuery = first < u.qDim;
   let isValue = first >= u.qDim + u.kvDim;
   let row = w.y * (u.qDim + 2u * u.kvDim) + first;
+  let cacheRow = rows[w.y * 5u];
+  if (cacheRow < 0) { return; }
   var cacheFirst = 0u;
   if (!isQuery) {
-    let slot = u32(rows[w.y * 5u]) * u.capacity + u32(rows[w.y * 5u + 2u]);
+    let slot = u32(cacheRow) * u.capacity + u32(rows[w.y * 5u + 2u]);
     cacheFirst = slot * u.kvDim + first - u.qDim;
   }
   if (isValue) {

@@ -1,9 +1,13 @@
 import type { ResolvedMamba2Config } from '../../config.js';
 
-/** `hidden` (R, D); states of all rows; the parameters by their role. `norm` is the block's own, `residual` what it adds first. */
+/**
+ * `hidden` (R, D); states of all rows; the parameters by their role. `norm` is the block's own, `residual` what it adds first. `active` (R) int32, of
+ * steps on the device, is 0 in rows whose states stay as they are.
+ */
 export type StepInput =
   | 'hidden'
   | 'residual'
+  | 'active'
   | 'norm'
   | 'conv'
   | 'ssm'
@@ -19,7 +23,7 @@ export type StepInput =
   | 'outBias';
 
 export const STEP_INPUTS: readonly StepInput[] = [
-  'hidden', 'residual', 'norm', 'conv', 'ssm', 'inProj', 'inBias', 'convWeight', 'convBias', 'dtBias', 'aLog', 'D', 'gateWeight', 'outProj', 'outBias',
+  'hidden', 'residual', 'active', 'norm', 'conv', 'ssm', 'inProj', 'inBias', 'convWeight', 'convBias', 'dtBias', 'aLog', 'D', 'gateWeight', 'outProj', 'outBias',
 ];
 
 export interface StepAttrs {

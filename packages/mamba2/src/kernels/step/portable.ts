@@ -1,4 +1,4 @@
-import { addRmsNorm, linear, putRows, rmsNorm, rmsNormGated, silu, takeRows } from '@bytelm/core';
+import { addRmsNorm, BackendError, linear, putRows, rmsNorm, rmsNormGated, silu, takeRows } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { causalConv1dStep } from '../../ops/causal-conv1d.js';
 import { ssdStep } from '../../ops/ssd-step.js';
@@ -7,6 +7,7 @@ import type { StepAttrs, StepInput } from './attrs.js';
 /** [y, sum when there is a norm, conv, ssm]: the states as new tensors. */
 export function stepPortable(inputs: { [K in StepInput]?: tf.Tensor }, { config: c, rows }: StepAttrs): tf.Tensor[] {
   const { hidden, residual, norm } = inputs;
+  if (inputs.active) throw new BackendError('[Mamba2] steps on the device change their states in place. Hint: begin them with `onDevice.begin`, and share none of their tensors.');
   const R = hidden!.shape[0]!;
   const { normed, sum } = !norm
     ? { normed: hidden!, sum: undefined }

@@ -37,10 +37,10 @@ export const stepWebGpu: FastKernel<StepInput, StepAttrs> = ({ inputs: i, attrs:
     }) as [TensorInfo, TensorInfo];
     temporary.push(x);
   }
-  const projected = product(backend, x, i.inProj!, i.inBias);
+  const projected = product(backend, x, i.inProj!, i.inBias, i.active);
   const [, xBC] = runWgsl(backend, {
     key: `mamba2 step convolution ${sizes}`,
-    inputs: { projected, weight: i.convWeight, bias: i.convBias, rows: list },
+    inputs: { projected, weight: i.convWeight, bias: i.convBias, rows: list, isActive: i.active },
     outputs: { conv: i.conv, xBC: { shape: [R, c.convChannels] } },
     threads: R * c.convChannels,
     declare: () => WGSL.activations,
@@ -49,7 +49,7 @@ export const stepWebGpu: FastKernel<StepInput, StepAttrs> = ({ inputs: i, attrs:
   const [, y] = runWgsl(backend, {
     key: `mamba2 step scan ${sizes}${c.dPerChannel ? ' D channel' : ''}`,
     group: text.GROUP,
-    inputs: { projected, xBC, dtBias: i.dtBias, aLog: i.aLog, D: i.D, rows: list },
+    inputs: { projected, xBC, dtBias: i.dtBias, aLog: i.aLog, D: i.D, rows: list, isActive: i.active },
     outputs: { ssm: i.ssm, y: { shape: [R, c.dSsm] } },
     f32: { low: c.dtLimit[0], high: Math.min(c.dtLimit[1], 3e38) },
     workgroups: R * c.numHeads * Math.ceil(c.headDim / text.CHANNELS),
@@ -66,15 +66,15 @@ export const stepWebGpu: FastKernel<StepInput, StepAttrs> = ({ inputs: i, attrs:
     declare: () => WGSL.activations + reduction('sumAll', text.GROUP),
     main: (has) => text.gate(c, has),
   }) as [TensorInfo];
-  const out = product(backend, inner, i.outProj!, i.outBias);
+  const out = product(backend, inner, i.outProj!, i.outBias, i.active);
   for (const t of [...temporary, projected, xBC, y, inner]) backend.disposeData(t.dataId);
   return sum ? [out, sum] : [out];
 };
 
-/** x Wᵀ + b. */
-function product(backend: KernelBackend, x: TensorInfo, weight: TensorInfo, bias: TensorInfo | undefined): TensorInfo {
+/** x Wᵀ + b; where no row is active, it may be anything. */
+function product(backend: KernelBackend, x: TensorInfo, weight: TensorInfo, bias: TensorInfo | undefined, active: TensorInfo | undefined): TensorInfo {
   const [m, k] = x.shape as [number, number];
   const n = weight.shape[0]!;
-  if (canGemv({ m, k })) return webGpuGemv(backend, { m, n, k, x, weight, epilogue: storeDense({ out: { shape: [m, n] }, m, n, width: 1, ...(bias && { bias }) }) })[0]!;
+  if (canGemv({ m, k })) return webGpuGemv(backend, { m, n, k, x, weight, active, epilogue: storeDense({ out: { shape: [m, n] }, m, n, width: 1, ...(bias && { bias }) }) })[0]!;
   return webGpuProduct(backend, x, weight, { batch: 1, m, n, k, transposeA: false, transposeB: true, shape: [m, n], ...(bias && { bias }) });
 }

@@ -11,6 +11,9 @@ export const CHANNELS = 16;
 /** The place of row r's states. */
 const stateRow = (hasRows: boolean, r: string): string => (hasRows ? `u32(rows[${r}])` : r);
 
+/** Rows that take no part leave before they touch their states. */
+const leave = (has: (name: string) => boolean): string => (has('isActive') ? '\n  if (isActive[r] == 0) { return; }' : '');
+
 /** sum = hidden (+ residual), y = its RMSNorm; a workgroup a row. */
 export const norm = (width: number, has: (name: string) => boolean): string => `
   let base = g * ${width}u;
@@ -29,7 +32,7 @@ export const convolution = (c: ResolvedMamba2Config, has: (name: string) => bool
   const range = Array.from({ length: taps - 1 }, (_, k) => k);
   return `
   let channel = i % ${c.convChannels}u;
-  let r = i / ${c.convChannels}u;
+  let r = i / ${c.convChannels}u;${leave(has)}
   let at = ${stateRow(has('rows'), 'r')} * ${(taps - 1) * c.convChannels}u + channel;
   ${range.map((k) => `let v${k} = conv[at + ${k * c.convChannels}u];`).join('\n  ')}
   let v${taps - 1} = projected[r * ${c.projRows}u + ${2 * c.dMlp + c.dSsm}u + channel];
@@ -48,7 +51,7 @@ export const scan = (c: ResolvedMamba2Config, has: (name: string) => boolean): s
   return `
   let first = g % ${blocks}u * ${CHANNELS}u;
   let head = g / ${blocks}u % ${c.numHeads}u;
-  let r = g / ${blocks * c.numHeads}u;
+  let r = g / ${blocks * c.numHeads}u;${leave(has)}
   let row = ${stateRow(has('rows'), 'r')};
   let lane = local % ${LANES}u;
   let p = first + local / ${LANES}u;

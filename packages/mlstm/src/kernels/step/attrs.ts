@@ -2,11 +2,12 @@ import type { ResolvedMLSTMConfig } from '../../config.js';
 
 /**
  * `hidden` (R, D); states of all rows; the parameters by their role. `norm` is the block's first, `residual` what it adds; `norm2` and the three
- * after it are the block's second half.
+ * after it are the block's second half. `active` (R) int32, of steps on the device, is 0 in rows whose states stay as they are.
  */
 export type StepInput =
   | 'hidden'
   | 'residual'
+  | 'active'
   | 'norm'
   | 'C'
   | 'n'
@@ -27,7 +28,7 @@ export type StepInput =
   | 'downProj';
 
 export const STEP_INPUTS: readonly StepInput[] = [
-  'hidden', 'residual', 'norm', 'C', 'n', 'm', 'q', 'k', 'v', 'outputGate', 'inputGate', 'inputBias', 'forgetGate', 'forgetBias', 'headNorm', 'outProj',
+  'hidden', 'residual', 'active', 'norm', 'C', 'n', 'm', 'q', 'k', 'v', 'outputGate', 'inputGate', 'inputBias', 'forgetGate', 'forgetBias', 'headNorm', 'outProj',
   'norm2', 'gateProj', 'upProj', 'downProj',
 ];
 

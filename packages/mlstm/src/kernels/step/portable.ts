@@ -1,4 +1,4 @@
-import { addRmsNorm, linear, putRows, rmsNorm, swiglu, takeRows } from '@bytelm/core';
+import { addRmsNorm, BackendError, linear, putRows, rmsNorm, swiglu, takeRows } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { mlstmStep } from '../../ops/mlstm-step.js';
 import { headNorm } from '../head-norm/op.js';
@@ -6,6 +6,7 @@ import type { StepAttrs, StepInput } from './attrs.js';
 
 /** [y, sum when there is a norm, C, n, m]: the states as new tensors. */
 export function stepPortable(i: { [K in StepInput]?: tf.Tensor }, { config: c, normEps, rows }: StepAttrs): tf.Tensor[] {
+  if (i.active) throw new BackendError('[MLSTMLayer] steps on the device change their states in place. Hint: begin them with `onDevice.begin`, and share none of their tensors.');
   const R = i.hidden!.shape[0]!;
   const addNorm = (hidden: tf.Tensor, residual: tf.Tensor | undefined, weight: tf.Tensor) =>
     residual ? addRmsNorm(hidden, residual, weight, { eps: normEps }) : { normed: rmsNorm(hidden, weight, { eps: normEps }), sum: tf.clone(hidden) };

@@ -50,7 +50,7 @@ export const stepWebGpu: FastKernel<StepInput, StepAttrs> = ({ inputs: i, attrs:
 
   const [, , factors] = runWgsl(backend, {
     key: `mlstm step state ${sizes} ${c.gateSoftCap ?? 'open'}`,
-    inputs: { raw, qkv, rows: list },
+    inputs: { raw, qkv, rows: list, isActive: i.active },
     outputs: { n: i.n, m: i.m, factors: { shape: [R, c.numHeads, 3] } },
     f32: { scale: 1 / Math.sqrt(c.keyDim), eps: c.cellEps },
     workgroups: R * c.numHeads,
@@ -59,13 +59,13 @@ export const stepWebGpu: FastKernel<StepInput, StepAttrs> = ({ inputs: i, attrs:
   }) as [TensorInfo, TensorInfo, TensorInfo];
   const [, h] = runWgsl(backend, {
     key: `mlstm step cell ${sizes}`,
-    inputs: { qkv, factors: kept(factors), rows: list },
+    inputs: { qkv, factors: kept(factors), rows: list, isActive: i.active },
     outputs: { C: i.C, h: { shape: [R, c.numHeads, c.valueDim] } },
     threads: R * c.vDim,
     main: (has) => text.cell(c, has),
   }) as [TensorInfo, TensorInfo];
   const [normed] = headNormWebGpu({ inputs: { h: kept(h), gate: open, weight: i.headNorm }, attrs: { eps: c.headNormEps }, backend })!;
-  let y = product(backend, kept(normed!), i.outProj!);
+  let y = product(backend, kept(normed!), i.outProj!, i.active);
 
   if (i.norm2) {
     const second = addNorm(backend, kept(y), sum && kept(sum), i.norm2, normEps);
@@ -79,7 +79,7 @@ export const stepWebGpu: FastKernel<StepInput, StepAttrs> = ({ inputs: i, attrs:
       declare: () => WGSL.activations + reduction('sum16', 64, { lanes: text.LANES }),
       main: () => text.gatedUp(c.dModel, F),
     }) as [TensorInfo];
-    y = product(backend, kept(inner), i.downProj!);
+    y = product(backend, kept(inner), i.downProj!, i.active);
   }
   for (const t of temporary) backend.disposeData(t.dataId);
   return sum ? [y, sum] : [y];
@@ -99,10 +99,10 @@ function addNorm(backend: KernelBackend, hidden: TensorInfo, residual: TensorInf
   return { sum, normed };
 }
 
-/** x Wᵀ. */
-function product(backend: KernelBackend, x: TensorInfo, weight: TensorInfo): TensorInfo {
+/** x Wᵀ; where no row is active, it may be anything. */
+function product(backend: KernelBackend, x: TensorInfo, weight: TensorInfo, active: TensorInfo | undefined): TensorInfo {
   const [m, k] = x.shape as [number, number];
   const n = weight.shape[0]!;
-  if (canGemv({ m, k })) return webGpuGemv(backend, { m, n, k, x, weight, epilogue: storeDense({ out: { shape: [m, n] }, m, n, width: 1 }) })[0]!;
+  if (canGemv({ m, k })) return webGpuGemv(backend, { m, n, k, x, weight, active, epilogue: storeDense({ out: { shape: [m, n] }, m, n, width: 1 }) })[0]!;
   return webGpuProduct(backend, x, weight, { batch: 1, m, n, k, transposeA: false, transposeB: true, shape: [m, n] });
 }

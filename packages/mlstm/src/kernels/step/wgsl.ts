@@ -69,6 +69,8 @@ export const norm = (width: number, has: (name: string) => boolean): string => `
 
 /** The place of row r's states. */
 const stateRow = (hasRows: boolean): string => (hasRows ? 'u32(rows[r])' : 'r');
+/** Rows that take no part leave before they touch their states. */
+const leave = (has: (name: string) => boolean): string => (has('isActive') ? '\n  if (isActive[r] == 0) { return; }' : '');
 const columns = ({ qkDim, vDim }: ResolvedMLSTMConfig): number => 2 * qkDim + vDim;
 
 /** A workgroup has a head of a row: m and n one further, and what C is kept and entered with, and the inverse denominator: `factors` (R, H, 3). */
@@ -76,7 +78,7 @@ export const gates = (c: ResolvedMLSTMConfig, has: (name: string) => boolean): s
   const capped = (v: string) => (c.gateSoftCap ? `${c.gateSoftCap.toFixed(6)} * tanh(clamp(${v} / ${c.gateSoftCap.toFixed(6)}, -15.0, 15.0))` : v);
   return `
   let head = g % ${c.numHeads}u;
-  let r = g / ${c.numHeads}u;
+  let r = g / ${c.numHeads}u;${leave(has)}
   let at = ${stateRow(has('rows'))} * ${c.numHeads}u + head;
   let input = ${capped(`raw[r * ${2 * c.numHeads}u + head]`)};
   let forget = ${capped(`raw[r * ${2 * c.numHeads}u + ${c.numHeads}u + head]`)};
@@ -105,7 +107,7 @@ export const cell = (c: ResolvedMLSTMConfig, has: (name: string) => boolean): st
   let v = i % ${c.valueDim}u;
   let row = i / ${c.valueDim}u;
   let head = row % ${c.numHeads}u;
-  let r = row / ${c.numHeads}u;
+  let r = row / ${c.numHeads}u;${leave(has)}
   let keep = factors[row * 3u];
   let base = r * ${columns(c)}u;
   let entering = factors[row * 3u + 1u] * qkv[base + ${2 * c.qkDim}u + head * ${c.valueDim}u + v];

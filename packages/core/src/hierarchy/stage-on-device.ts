@@ -1,0 +1,28 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import { joinOnDevice, type OnDevice } from '../contracts/on-device.js';
+import type { StageParts, StageState } from './stage.js';
+
+/**
+ * Steps of a stage on the device, where all of its parts have them. Boundaries stay there: the main network is stepped for every row, and
+ * those without a boundary keep its state as it was. Its kernels leave at once where no row has one.
+ */
+export function stageOnDevice({ encoder, chunker, downsample, main, upsample, decoder }: StageParts): OnDevice<tf.Tensor2D, tf.Tensor2D, StageState> | undefined {
+  if (decoder.remember) return undefined;
+  const parts = {
+    encoder: encoder.onDevice,
+    chunker: chunker.onDevice,
+    downsample: downsample.onDevice,
+    main: main.onDevice,
+    upsample: upsample.onDevice,
+    decoder: decoder.onDevice,
+  };
+  return joinOnDevice(parts, (x: tf.Tensor2D, state, rows) => {
+    const encoded = parts.encoder!.step(x, state.encoder, rows);
+    const decision = parts.chunker!.step(encoded, state.chunker, rows);
+    rows.boundaries?.push(decision.boundary);
+    const chunks = parts.downsample!.step({ encoded, decision }, state.downsample, rows);
+    const z = parts.main!.step(chunks, state.main, { ...rows, active: decision.boundary });
+    const y = parts.upsample!.step({ main: z, encoded, decision }, state.upsample, rows);
+    return parts.decoder!.step(y, state.decoder, rows);
+  });
+}

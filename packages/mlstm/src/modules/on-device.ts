@@ -1,0 +1,23 @@
+import { ownState, type DeviceRows, type OnDevice } from '@bytelm/core';
+import { clearRows } from '@bytelm/core/webgpu';
+import type * as tf from '@tensorflow/tfjs-core';
+import type { MLSTMState } from '../ops/mlstm.js';
+import type { MLSTMLayer } from './mlstm-layer.js';
+
+/** Steps of a layer on the device. The state is that of other steps, it has no positions. */
+export function layerOnDevice(layer: MLSTMLayer): OnDevice<tf.Tensor2D, tf.Tensor2D, MLSTMState, MLSTMState> {
+  return {
+    canStep: () => true,
+    begin: ownState,
+    extend: (state) => state,
+    step(hidden, state, rows) {
+      forget(state, rows);
+      return layer.stepBlock({ hidden }, state, undefined, undefined, rows.active).y;
+    },
+  };
+}
+
+/** What came before a document is gone where one begins. */
+export function forget({ C, n, m }: MLSTMState, { fresh }: DeviceRows): void {
+  if (fresh) clearRows([C, n, m], fresh);
+}
