@@ -65,31 +65,26 @@ const factor = (weight: Weight, where: string, head: string): string =>
     'delta out': ` * (plane(${PLANE.delta}u, ${where}, ${head}) * plane(${PLANE.out}u, ${where}, ${head}))`,
   })[weight];
 
-/** Rows of B or C (B, L, G, N) of a chunk, group `group` (an expression); which of the product's coordinates is the position. */
+/** A factor of rows of values: which of the product's coordinates is the position, and the WGSL of value `n` at position `t`; `what` names that text. */
+const rowsOf = (name: string, tensor: TensorInfo, width: 1 | 4, positions: 'outer' | 'k', what: string, load: (t: string, n: string) => string): Operand => ({
+  key: `${name} by ${positions} ${what} x${width}`,
+  bindings: [bind(name, tensor, width)],
+  along: positions === 'outer' ? 'k' : 'outer',
+  width,
+  load: (outer, k) => (positions === 'outer' ? load(outer, k) : load(k, outer)),
+});
+
+/** Rows of B or C (B, L, G, N) of a chunk, group `group` (an expression). */
 function groupRows(s: Scan, name: string, tensor: TensorInfo, positions: 'outer' | 'k', group: string): Operand {
   const width = widthFor(s.state);
-  const load = (t: string, n: string) => `${name}[${at(`(${position(t)} * u.groups + ${group}) * u.state + ${n}`, width)}]`;
-  return {
-    key: `${name} by ${positions} ${group} x${width}`,
-    bindings: [bind(name, tensor, width)],
-    along: positions === 'outer' ? 'k' : 'outer',
-    width,
-    load: (outer, k) => (positions === 'outer' ? load(outer, k) : load(k, outer)),
-  };
+  return rowsOf(name, tensor, width, positions, group, (t, n) => `${name}[${at(`(${position(t)} * u.groups + ${group}) * u.state + ${n}`, width)}]`);
 }
 
 /** Rows of x or dy (B, L, H, P) of a chunk and head `bi`, weighed; 0 behind the end. */
 function headRows(s: Scan, name: string, tensor: TensorInfo, weight: Weight, positions: 'outer' | 'k'): Operand {
   const width = widthFor(s.headDim);
   const value = (t: string, p: string) => `${name}[${at(`(${position(t)} * u.heads + bi) * u.headDim + ${p}`, width)}]${factor(weight, position(t), 'bi')}`;
-  const load = (t: string, p: string) => `select(${typeOf(width)}(0.0), ${value(t, p)}, start + ${t} < u.length)`;
-  return {
-    key: `${name} by ${positions} ${weight} x${width}`,
-    bindings: [bind(name, tensor, width)],
-    along: positions === 'outer' ? 'k' : 'outer',
-    width,
-    load: (outer, k) => (positions === 'outer' ? load(outer, k) : load(k, outer)),
-  };
+  return rowsOf(name, tensor, width, positions, weight, (t, p) => `select(${typeOf(width)}(0.0), ${value(t, p)}, start + ${t} < u.length)`);
 }
 
 /** G[t, j] = C_t . B_j, (B·chunks, G, Q, Q); with the arguments exchanged its transpose. */
