@@ -1,6 +1,7 @@
-import { maskFunctions, UNIFORMS } from './webgpu-mask.js';
+import { begin, buffers, eachKeyTile, inputs, keyRow, QUERY_HEAD, queryRow, queryTile } from './webgpu-frame.js';
+import { maskFunctions } from './webgpu-mask.js';
 import { partsOf, strideOf, type AttentionText } from './webgpu-shape.js';
-import { accumulate, column, grid, lines, products, row, rowInput, rowOutput, SIDE, stage, THREADS } from './webgpu-text.js';
+import { accumulate, column, grid, lines, products, row, rowInput, rowOutput, stage } from './webgpu-text.js';
 
 /** Workgroup memory of both kernels, bytes; `weights` buffers of one float a pair. */
 const backwardBytes = (a: AttentionText, weights: number): number => 16 * (2 * a.rows + a.columns) * strideOf(a) + 4 * weights * a.rows * (a.columns + 1);
@@ -20,24 +21,13 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
   if (i < u.size) { stats[i] = vec2f(lse[i], delta[i]); }
 }`;
 
-const inputs = ({ dim, valueDim }: ReturnType<typeof partsOf>, isMasked: boolean) => /* wgsl */ `${UNIFORMS}
-${rowInput('q', 0, dim)}
-${rowInput('k', 1, dim)}
-${rowInput('v', 2, valueDim)}
-${rowInput('dy', 3, valueDim)}
-@group(0) @binding(4) var<storage, read> stats: array<vec2f>;
-${isMasked ? '@group(0) @binding(5) var<storage, read> mask: array<vec2i>;' : ''}`;
+/** Uniforms, q, k, v, dy, statistics and the mask. */
+const inputsOf = (parts: ReturnType<typeof partsOf>, isMasked: boolean): string =>
+  inputs(parts, isMasked, [rowInput('dy', 3, parts.valueDim), '@group(0) @binding(4) var<storage, read> stats: array<vec2f>;']);
 
-const buffers = (a: AttentionText, weights: readonly string[]) => `
-var<workgroup> own: array<vec4f, ${a.rows * strideOf(a)}>;
-var<workgroup> other: array<vec4f, ${a.rows * strideOf(a)}>;
-var<workgroup> tile: array<vec4f, ${a.columns * strideOf(a)}>;
-${weights.map((name) => `var<workgroup> ${name}: array<f32, ${a.rows * (a.columns + 1)}>;`).join('\n')}`;
-
-const QUERY = 'min(i0 + r, u.queries - 1u)';
-const KEY = 'min(j0 + r, u.keys - 1u)';
-const queryRow = `(b * u.queries + ${QUERY}) * u.heads + h`;
-const keyRow = `(b * u.keys + ${KEY}) * u.kvHeads + kvHead`;
+/** A workgroup's own rows of two tensors, the tile of another, and a float a pair under each of these names. */
+const buffersOf = ({ rows, columns }: AttentionText, { stride, weightStride }: ReturnType<typeof partsOf>, names: readonly string[]): string =>
+  buffers(stride, { own: rows, other: rows, tile: columns }, Object.fromEntries(names.map((name) => [name, rows * weightStride])));
 
 /**
  * A pair's weight p = exp(s − lse) and slope p (dy·v − delta) scale. A log-sum-exp that was summed in another order may lie below a score by
@@ -49,34 +39,24 @@ const pair = (r: number, c: number, query: string, key: string, stats: string) =
 
 /** dq: a workgroup per (batch row, head, tile of queries) over the tiles of keys; values first, then keys in the same buffer. */
 export function queryGradCode(a: AttentionText): string {
-  const { rows, columns, isMasked } = a;
+  const { rows, isMasked } = a;
   const parts = partsOf(a);
-  const { dim, sizes, R, C, ofDim: O, stride, weightStride } = parts;
+  const { dim, R, C, ofDim: O, stride, weightStride } = parts;
   const output = isMasked ? 6 : 5;
-  return /* wgsl */ `${inputs(parts, isMasked)}
+  return /* wgsl */ `${inputsOf(parts, isMasked)}
 ${rowOutput('dq', output, dim)}
 @group(0) @binding(${output + 1}) var<uniform> u: Uniforms;
 ${maskFunctions(isMasked)}
-${buffers(a, ['slopes'])}
 
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t % ${SIDE}u;
-  let ty = t / ${SIDE}u;
-${sizes}
-  let h = w.y;
-  let b = w.z;
-  let kvHead = h / (u.heads / u.kvHeads);
-  let i0 = select(w.x, (u.queries - 1u) / ${rows}u - w.x, u.causal != 0u) * ${rows}u;
+${buffersOf(a, parts, ['slopes'])}
+${begin(parts)}
+${QUERY_HEAD}
+${queryTile(rows)}
   ${stage('own', `${rows}u`, 'D', stride, 'q', queryRow)}
   ${stage('other', `${rows}u`, 'V', stride, 'dy', queryRow)}
 ${lines(R, (r) => `  let query${r} = queryAt(b, i0 + ${row(r)});\n  let stats${r} = stats[(b * u.heads + h) * u.queries + min(i0 + ${row(r)}, u.queries - 1u)];`)}
 ${grid(R, O, (r, c) => `  var o${r}_${c} = vec4f();`)}
-  let range = keyRange(i0, ${rows}u);
-${isMasked ? `  let mine = queryBounds(b, i0, ${rows}u);` : ''}
-  for (var j0 = range.x / ${columns}u * ${columns}u; j0 < range.y; j0 += ${columns}u) {
-${isMasked ? `    if (skips(mine, keyBounds(b, j0, ${columns}u))) { continue; }` : ''}
-    workgroupBarrier();
+${eachKeyTile(a)}
     ${stage('tile', 'N', 'V', stride, 'v', keyRow)}
     workgroupBarrier();
 ${products('e', R, C, 'V', stride, 'other', 'tile')}
@@ -103,21 +83,17 @@ ${lines(O, (c) => `    if (${column(c)} < D) { store_dq((b * u.queries + i_${r})
 export function keyGradCode(a: AttentionText): string {
   const { rows, columns, isMasked } = a;
   const parts = partsOf(a);
-  const { dim, valueDim, sizes, R, C, ofDim: O, ofValue: V, stride, weightStride } = parts;
+  const { dim, valueDim, R, C, ofDim: O, ofValue: V, stride, weightStride } = parts;
   const output = isMasked ? 6 : 5;
   const at = (r: number, c: number) => `${row(r)} * ${weightStride}u + ${column(c)}`;
-  return /* wgsl */ `${inputs(parts, isMasked)}
+  return /* wgsl */ `${inputsOf(parts, isMasked)}
 ${rowOutput('dk', output, dim)}
 ${rowOutput('dv', output + 1, valueDim)}
 @group(0) @binding(${output + 2}) var<uniform> u: Uniforms;
 ${maskFunctions(isMasked)}
-${buffers(a, ['weights', 'slopes'])}
 
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t % ${SIDE}u;
-  let ty = t / ${SIDE}u;
-${sizes}
+${buffersOf(a, parts, ['weights', 'slopes'])}
+${begin(parts)}
   let kvHead = w.y;
   let b = w.z;
   let group = u.heads / u.kvHeads;

@@ -1,6 +1,7 @@
-import { maskFunctions, UNIFORMS } from './webgpu-mask.js';
+import { begin, buffers, eachKeyTile, inputs, keyRow, QUERY_HEAD, queryRow, queryTile } from './webgpu-frame.js';
+import { maskFunctions } from './webgpu-mask.js';
 import { joined, partsOf, strideOf, type AttentionText } from './webgpu-shape.js';
-import { accumulate, column, grid, lines, products, row, rowInput, rowOutput, SIDE, stage, THREADS } from './webgpu-text.js';
+import { accumulate, column, grid, lines, products, row, rowOutput, SIDE, stage } from './webgpu-text.js';
 
 /** Workgroup memory, bytes. */
 export const forwardBytes = (a: AttentionText): number => 16 * (a.rows + a.columns) * strideOf(a) + 4 * a.rows * (a.columns + 1) + 4 * a.rows * SIDE;
@@ -11,42 +12,25 @@ export const forwardBytes = (a: AttentionText): number => 16 * (a.rows + a.colum
  */
 export function forwardCode(a: AttentionText): string {
   const { rows, columns, isMasked } = a;
-  const { dim, valueDim, sizes, R, C, ofValue: O, stride, weightStride } = partsOf(a);
+  const parts = partsOf(a);
+  const { valueDim, R, C, ofValue: O, stride, weightStride } = parts;
   const outputs = isMasked ? 4 : 3;
   const weight = (r: number, c: number) => `weights[${row(r)} * ${weightStride}u + ${column(c)}]`;
-  return /* wgsl */ `${UNIFORMS}
-${rowInput('q', 0, dim)}
-${rowInput('k', 1, dim)}
-${rowInput('v', 2, valueDim)}
-${isMasked ? '@group(0) @binding(3) var<storage, read> mask: array<vec2i>;' : ''}
+  return /* wgsl */ `${inputs(parts, isMasked)}
 ${rowOutput('y', outputs, valueDim)}
 @group(0) @binding(${outputs + 1}) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(${outputs + 2}) var<uniform> u: Uniforms;
 ${maskFunctions(isMasked)}
-var<workgroup> own: array<vec4f, ${rows * stride}>;
-var<workgroup> tile: array<vec4f, ${columns * stride}>;
-var<workgroup> weights: array<f32, ${rows * weightStride}>;
-var<workgroup> tops: array<f32, ${rows * SIDE}>;
-
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t % ${SIDE}u;
-  let ty = t / ${SIDE}u;
-${sizes}
-  let h = w.y;
-  let b = w.z;
-  let kvHead = h / (u.heads / u.kvHeads);
+${buffers(stride, { own: rows, tile: columns }, { weights: rows * weightStride, tops: rows * SIDE })}
+${begin(parts)}
+${QUERY_HEAD}
   // The longest rows of a causal triangle first.
-  let i0 = select(w.x, (u.queries - 1u) / ${rows}u - w.x, u.causal != 0u) * ${rows}u;
-  ${stage('own', `${rows}u`, 'D', stride, 'q', `(b * u.queries + min(i0 + r, u.queries - 1u)) * u.heads + h`, ' * u.scale')}
+${queryTile(rows)}
+  ${stage('own', `${rows}u`, 'D', stride, 'q', queryRow, ' * u.scale')}
 ${lines(R, (r) => `  let query${r} = queryAt(b, i0 + ${row(r)});\n  var m${r} = -1e30;\n  var l${r} = 0.0;`)}
 ${grid(R, O, (r, c) => `  var o${r}_${c} = vec4f();`)}
-  let range = keyRange(i0, ${rows}u);
-${isMasked ? `  let mine = queryBounds(b, i0, ${rows}u);` : ''}
-  for (var j0 = range.x / ${columns}u * ${columns}u; j0 < range.y; j0 += ${columns}u) {
-${isMasked ? `    if (skips(mine, keyBounds(b, j0, ${columns}u))) { continue; }` : ''}
-    workgroupBarrier();
-    ${stage('tile', 'N', 'D', stride, 'k', `(b * u.keys + min(j0 + r, u.keys - 1u)) * u.kvHeads + kvHead`)}
+${eachKeyTile(a)}
+    ${stage('tile', 'N', 'D', stride, 'k', keyRow)}
     workgroupBarrier();
 ${products('s', R, C, 'D', stride, 'own', 'tile')}
 ${lines(C, (c) => `    let key${c} = keyAt(b, j0 + ${column(c)});`)}
@@ -61,7 +45,7 @@ ${lines(R, (r) => `    var top${r} = m${r};
 ${lines(O, (c) => `    o${r}_${c} *= shrink${r};`)}`)}
     // A tile without a visible key leaves the maximum at −1e30, where hidden scores would weigh exp(0).
 ${grid(R, C, (r, c) => `    ${weight(r, c)} = select(0.0, exp(s${r}_${c} - m${r}), seen${r}_${c});`)}
-    ${stage('tile', 'N', 'V', stride, 'v', `(b * u.keys + min(j0 + r, u.keys - 1u)) * u.kvHeads + kvHead`)}
+    ${stage('tile', 'N', 'V', stride, 'v', keyRow)}
     workgroupBarrier();
     ${accumulate('o', R, O, 'N', weightStride, stride, 'weights', 'tile', (r) => ` l${r} += a${r};`)}
   }
