@@ -6,7 +6,7 @@ import { reduction, WGSL } from '../../webgpu/snippets.js';
 import { webGpuSum } from '../../webgpu/sum.js';
 import { f32, u32 } from '../../webgpu/uniforms.js';
 import type { GatedNormAttrs, NormAttrs } from './portable.js';
-import { columnIndices, eachColumn, normLayout, total, type NormLayout } from './webgpu-layout.js';
+import { columnIndices, eachColumn, normLayout, readsOf, teamOf, total, type NormLayout } from './webgpu-layout.js';
 
 /** Rows that a team takes one after the other, adding up the weight's gradient in registers. */
 const ROWS = 16;
@@ -34,7 +34,7 @@ function runGrad(backend: KernelBackend, l: NormLayout, weight: TensorInfo, kern
     groups: Math.ceil((blocks * l.groups) / l.teams),
     threads: l.threads,
     functions: () => kernel.functions + reduction('rowSum', l.threads, { lanes: l.lanes, type: 'vec2f' }),
-    body: () => `  let lane = t % ${l.lanes}u; let team = group * ${l.teams}u + t / ${l.lanes}u;
+    body: () => `  ${teamOf(l)}
   let g = team % u.groups; let block = team / u.groups; let column = g * u.size;
 ${columnIndices(l)}
 ${eachColumn(l, (c) => `let w${c} = weight[column + j${c}]; var dw${c} = ${l.type}();`)}
@@ -61,16 +61,9 @@ export const webGpuRmsNormGrad: FastKernel<'x' | 'weight' | 'r' | 'dy' | 'extra'
   const l = normLayout(x!.shape, groupSize);
   if (!l || l.rows * l.size === 0) return null;
   const { type } = l;
-  const reads: Binding[] = [
-    { name: 'x', type, tensor: x! },
-    { name: 'weight', type, tensor: weight! },
-    { name: 'dy', type, tensor: dy! },
-    { name: 'rs', type: 'f32', tensor: r! },
-  ];
-  if (extra) reads.push({ name: 'extra', type, tensor: extra });
   return runGrad(backend, l, weight!, {
     key: `rms norm gradient${extra ? ' and more' : ''}`,
-    reads,
+    reads: [...readsOf(l, { x, weight, dy }), { name: 'rs', type: 'f32', tensor: r! }, ...readsOf(l, { extra })],
     writes: [{ name: 'dx', type, out: { shape: x!.shape } }],
     eps: 0,
     functions: '',
@@ -92,7 +85,7 @@ export const webGpuGatedRmsNormGrad: FastKernel<'x' | 'gate' | 'weight' | 'dy', 
   const [normed, behind] = normBeforeGate ? ['', ' * s'] : [' * s', ''];
   return runGrad(backend, l, weight!, {
     key: `gated norm gradient${normBeforeGate ? ' norm first' : ''}`,
-    reads: ([['x', x!], ['gate', gate!], ['weight', weight!], ['dy', dy!]] as [string, TensorInfo][]).map(([name, tensor]) => ({ name, type, tensor })),
+    reads: readsOf(l, { x, gate, weight, dy }),
     writes: [{ name: 'dx', type, out: { shape: x!.shape } }, { name: 'dgate', type, out: { shape: x!.shape } }],
     eps,
     functions: WGSL.activations,

@@ -1,3 +1,5 @@
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import type { Binding } from '../../webgpu/bindings.js';
 import { vectorOf } from '../../webgpu/kernel.js';
 import { sizeOf } from '../host.js';
 
@@ -32,6 +34,13 @@ export function normLayout(shape: readonly number[], groupSize: number): NormLay
   const threads = Math.max(64, lanes);
   return { rows: sizeOf(shape.slice(0, -1)), groups: width / groupSize, size, type, suffix, lanes, columns, threads, teams: threads / lanes };
 }
+
+/** Tensors read as the layout's values; those that are not there are left out. */
+export const readsOf = ({ type }: NormLayout, tensors: { readonly [name: string]: TensorInfo | undefined }): Binding[] =>
+  Object.entries(tensors).flatMap(([name, tensor]) => (tensor ? [{ name, type, tensor }] : []));
+
+/** WGSL: the thread's place in its team, and the team's number among all. */
+export const teamOf = (l: NormLayout): string => `let lane = t % ${l.lanes}u; let team = group * ${l.teams}u + t / ${l.lanes}u;`;
 
 /** `f` for each column of a thread: c, the name of its index in the group `j<c>`, and whether it may lie outside (`in<c>` tells). */
 export const eachColumn = ({ columns }: NormLayout, f: (c: number) => string): string => Array.from({ length: columns }, (_, c) => `    ${f(c)}`).join('\n');

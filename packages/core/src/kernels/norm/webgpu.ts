@@ -1,14 +1,13 @@
-import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { FastKernel } from '../../op/define-op.js';
-import type { Binding, Output } from '../../webgpu/bindings.js';
+import type { Output } from '../../webgpu/bindings.js';
 import { runKernel } from '../../webgpu/kernel.js';
 import { reduction, WGSL } from '../../webgpu/snippets.js';
 import { f32, u32 } from '../../webgpu/uniforms.js';
 import type { GatedNormAttrs, NormAttrs } from './portable.js';
-import { columnIndices, eachColumn, normLayout, total, type NormLayout } from './webgpu-layout.js';
+import { columnIndices, eachColumn, normLayout, readsOf, teamOf, total, type NormLayout } from './webgpu-layout.js';
 
 /** The team's number is that of a group of a row, counted through all rows. */
-const teamStart = (l: NormLayout): string => `  let lane = t % ${l.lanes}u; let team = group * ${l.teams}u + t / ${l.lanes}u;
+const teamStart = (l: NormLayout): string => `  ${teamOf(l)}
   let ok = team < u.count; let row = min(team, u.count - 1u) * u.size; let column = team % u.groups * u.size;
 ${columnIndices(l)}`;
 
@@ -19,15 +18,11 @@ export const webGpuRmsNorm: FastKernel<'x' | 'residual' | 'weight', NormAttrs> =
   const l = normLayout(x!.shape, groupSize);
   if (!l || l.rows * l.size === 0) return null;
   const { type } = l;
-  const reads: Binding[] = [{ name: 'x', type, tensor: x! }, { name: 'weight', type, tensor: weight! }];
   const writes: Output[] = [{ name: 'y', type, out: { shape: x!.shape } }, { name: 'rs', type: 'f32', out: { shape: [l.rows, l.groups] } }];
-  if (residual) {
-    reads.push({ name: 'residual', type, tensor: residual });
-    writes.splice(1, 0, { name: 'total', type, out: { shape: x!.shape } });
-  }
+  if (residual) writes.splice(1, 0, { name: 'total', type, out: { shape: x!.shape } });
   return runKernel(backend, {
     key: `rms norm ${type} ${l.lanes} x ${l.columns}${residual ? ' of a sum' : ''}`,
-    reads,
+    reads: readsOf(l, { x, weight, residual }),
     writes,
     uniforms: uniformsOf(l, eps),
     groups: Math.ceil((l.rows * l.groups) / l.teams),
@@ -51,7 +46,7 @@ export const webGpuGatedRmsNorm: FastKernel<'x' | 'gate' | 'weight', GatedNormAt
   const { type, suffix } = l;
   return runKernel(backend, {
     key: `gated norm ${type} ${l.lanes} x ${l.columns}${normBeforeGate ? ' norm first' : ''}`,
-    reads: ([['x', x!], ['gate', gate!], ['weight', weight!]] as [string, TensorInfo][]).map(([name, tensor]) => ({ name, type, tensor })),
+    reads: readsOf(l, { x, gate, weight }),
     writes: [{ name: 'y', type, out: { shape: x!.shape } }],
     uniforms: uniformsOf(l, eps),
     groups: Math.ceil((l.rows * l.groups) / l.teams),
