@@ -20,10 +20,13 @@ export interface RowKernel {
 }
 
 /** Runs it. @returns what it writes, in order. */
-export function runKernel(backend: KernelBackend, { key, reads, writes, uniforms, groups, threads, functions, body }: RowKernel): TensorInfo[] {
+export const runKernel = (backend: KernelBackend, kernel: RowKernel): TensorInfo[] => runMain(backend, kernel, (body) => mainOf(kernel.threads, body));
+
+/** Runs it with `main` (from a line's end on) made of its body: declarations before, the call itself, in one place for all kernels that are a text. */
+export function runMain(backend: KernelBackend, { key, reads, writes, uniforms, groups, functions, body }: Omit<RowKernel, 'threads'>, main: (body: string) => string): TensorInfo[] {
   return dispatchWebGpu(backend, {
     key,
-    code: () => `${uniformText(uniforms, reads.length + writes.length)}\n${bindingText(reads, writes)}\n${functions?.() ?? ''}${mainOf(threads, body())}`,
+    code: () => `${uniformText(uniforms, reads.length + writes.length)}\n${bindingText(reads, writes)}\n${functions?.() ?? ''}${main(body())}`,
     inputs: reads.map((r) => r.tensor),
     outputs: writes.map((w) => w.out),
     uniforms: uniformData(uniforms),

@@ -1,7 +1,7 @@
 import type { DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
-import { dispatchWebGpu, workgroupGrid } from '../backend/webgpu-dispatch.js';
-import { bindingText, type Binding, type Output } from './bindings.js';
-import { uniformData, uniformText, type Uniforms } from './uniforms.js';
+import type { Binding, Output } from './bindings.js';
+import { runMain } from './kernel.js';
+import { f32, u32, type Uniforms } from './uniforms.js';
 
 /** A kernel whose tensors come by name, some of them optional; {@link runWgsl} writes the declarations. */
 export interface WgslKernel {
@@ -36,27 +36,29 @@ export function runWgsl(backend: KernelBackend, kernel: WgslKernel): TensorInfo[
   const reads = present(kernel.inputs).map(([name, tensor]): Binding => ({ ...named(name, tensor.dtype), tensor }));
   const writes = present(kernel.outputs).map(([name, out]): Output => ({ ...named(name, out.dtype), out }));
   const names = [...reads, ...writes].map((t) => t.name);
-  const uniforms: Uniforms = { count: { type: 'u32', value: threads ?? workgroups! } };
-  for (const [name, value] of Object.entries(kernel.u32 ?? {})) uniforms[name] = { type: 'u32', value };
-  for (const [name, value] of Object.entries(kernel.f32 ?? {})) uniforms[name] = { type: 'f32', value };
-  const index = threads === undefined ? 'g = w.x + w.y * grid.x' : `i = (w.x + w.y * grid.x) * ${group}u + local`;
-  const body = () => main((name) => names.includes(name)).replace(/^\n/, '').trimEnd();
-  return dispatchWebGpu(backend, {
-    key: `${kernel.key}: ${names.join()}`,
-    code: () => `${uniformText(uniforms, names.length)}
-${bindingText(reads, writes)}
-${declare?.() ?? ''}
+  const uniforms: Uniforms = { count: u32(threads ?? workgroups!) };
+  for (const [name, value] of Object.entries(kernel.u32 ?? {})) uniforms[name] = u32(value);
+  for (const [name, value] of Object.entries(kernel.f32 ?? {})) uniforms[name] = f32(value);
+  const [index, number] = threads === undefined ? ['g = w.x + w.y * grid.x', 'g'] : [`i = (w.x + w.y * grid.x) * ${group}u + local`, 'i'];
+  return runMain(
+    backend,
+    {
+      key: `${kernel.key}: ${names.join()}`,
+      reads,
+      writes,
+      uniforms,
+      groups: threads === undefined ? workgroups! : Math.ceil(threads / group),
+      functions: () => declare?.() ?? '',
+      body: () => main((name) => names.includes(name)).replace(/^\n/, '').trimEnd(),
+    },
+    (body) => `
 @compute @workgroup_size(${group})
 fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
   let ${index};
-  if (${threads === undefined ? 'g' : 'i'} >= u.count) { return; }
-${body()}
+  if (${number} >= u.count) { return; }
+${body}
 }`,
-    inputs: reads.map((r) => r.tensor),
-    outputs: writes.map((w) => w.out),
-    uniforms: uniformData(uniforms),
-    workgroups: workgroupGrid(backend, threads === undefined ? workgroups! : Math.ceil(threads / group)),
-  });
+  );
 }
 
 const present = <T>(byName: { readonly [name: string]: T | undefined }) => Object.entries(byName).filter((e): e is [string, T] => e[1] !== undefined);
