@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Rng } from '@bytelm/core';
-import { saveShards, writeFileAtomic, type SavableTensor, type StreamedTensor } from '@bytelm/core/io';
+import { float32ToBf16, saveShards, writeFileAtomic, type SavableTensor, type StreamedTensor } from '@bytelm/core/io';
 import { writeBLTConfig, type BLTConfig, type ConfigFormat } from './config/index.js';
 import { BLT_KEYS, ENTROPY_KEYS, FUSED_HASH_TABLES, PATCHER_PREFIX } from './key-maps.js';
 import { entropyParameterShapes, numHashTables, parameterShapes } from './parameter-shapes.js';
@@ -79,7 +79,7 @@ function randomTensor(name: string, shape: readonly number[], noise: Float32Arra
     shape,
     *chunks() {
       if (/norm/.test(name)) return yield bytesOf(new Uint16Array(size).fill(ONE));
-      const table = toBf16(noise.map((v) => v * std));
+      const table = float32ToBf16(noise.map((v) => v * std));
       const out = new Uint16Array(Math.min(size, CHUNK));
       let state = (seed | 1) >>> 0;
       for (let done = 0; done < size; ) {
@@ -100,9 +100,3 @@ function randomTensor(name: string, shape: readonly number[], noise: Float32Arra
 }
 
 const bytesOf = (values: Uint16Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-
-/** To the nearest, ties to even. */
-function toBf16(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer);
-  return Uint16Array.from(bits, (b) => (b + 0x7fff + ((b >>> 16) & 1)) >>> 16);
-}

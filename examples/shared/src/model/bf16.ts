@@ -1,10 +1,4 @@
-import type { SavableTensor, StreamedTensor } from '@bytelm/core/io';
-
-/** float32 rounded to bfloat16, to the nearest, ties to even. */
-function roundToBf16(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(bits, (b) => (b + 0x7fff + ((b >>> 16) & 1)) >>> 16);
-}
+import { float32ToBf16, type SavableTensor, type StreamedTensor } from '@bytelm/core/io';
 
 /** A float32 tensor, stored with half the bytes. Tensors of other kinds stay as they are. */
 export function storedAsBf16(tensor: SavableTensor): SavableTensor {
@@ -15,7 +9,7 @@ export function storedAsBf16(tensor: SavableTensor): SavableTensor {
     shape: tensor.shape,
     async *chunks() {
       for await (const piece of pieces()) {
-        const half = roundToBf16(new Float32Array(piece.buffer, piece.byteOffset, piece.byteLength / 4));
+        const half = float32ToBf16(new Float32Array(piece.buffer, piece.byteOffset, piece.byteLength / 4));
         yield new Uint8Array(half.buffer, half.byteOffset, half.byteLength);
       }
     },

@@ -1,5 +1,6 @@
 /** Checkpoints: reading and writing tensors under their published names. */
 export { openBytes, type BytesLike, type ByteSource, type OpenBytesOptions } from './byte-source.js';
+export { float32ToBf16 } from '../bf16.js';
 export { bf16ToFloat32, f16ToFloat32, type HostTensor, type RawTensor, type ReadOptions, type StoredDtype, type TensorInfo, type TensorSource } from './tensor-source.js';
 export { openSafetensors } from './safetensors.js';
 export { openTorchCheckpoint, type OpenTorchOptions, type TorchCheckpoint } from './torch-checkpoint.js';

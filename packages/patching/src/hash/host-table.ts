@@ -1,5 +1,5 @@
 import { CheckpointError, ShapeError } from '@bytelm/core';
-import { f16ToFloat32, type StoredDtype, type TensorSource } from '@bytelm/core/io';
+import { f16ToFloat32, float32ToBf16, type StoredDtype, type TensorSource } from '@bytelm/core/io';
 
 /** A hash table outside of any backend: rows are fetched when they are needed. */
 export interface HostTable {
@@ -67,7 +67,7 @@ export async function memoryTable(source: TensorSource, stored: StoredRows, widt
   const shards: Values[] = [];
   for (let first = 0; first < stored.rows; first += perShard) {
     const values = await read(first, Math.min(perShard, stored.rows - first));
-    shards.push(dtype === from ? values : roundToBf16(values as Float32Array));
+    shards.push(dtype === from ? values : float32ToBf16(values as Float32Array));
   }
   return {
     rows: stored.rows,
@@ -84,7 +84,7 @@ async function reader(source: TensorSource, stored: StoredRows, width: number): 
   if (source.readRows) return { dtype, read: async (first, count) => view(await source.readRows!(stored.name, stored.first + first, count), dtype) };
   const { values } = await source.read(stored.name);
   const part = (first: number, count: number) => values.slice((stored.first + first) * width, (stored.first + first + count) * width) as Float32Array;
-  if (dtype === 'BF16') return { dtype, read: async (first, count) => roundToBf16(part(first, count)) };
+  if (dtype === 'BF16') return { dtype, read: async (first, count) => float32ToBf16(part(first, count)) };
   return { dtype: 'F32', read: async (first, count) => part(first, count) };
 }
 
@@ -92,12 +92,6 @@ function view(bytes: Uint8Array, dtype: HostTable['dtype']): Values {
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
   const C = dtype === 'F32' ? Float32Array : Uint16Array;
   return new C(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / widthOf[dtype]);
-}
-
-/** Nearest bfloat16, ties to even; NaN stays NaN. */
-export function roundToBf16(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(bits, (b) => ((b & 0x7fffffff) > 0x7f800000 ? (b >>> 16) | 0x40 : (b + 0x7fff + ((b >>> 16) & 1)) >>> 16));
 }
 
 let rowOfBits = new Uint32Array(0);

@@ -1,3 +1,4 @@
+import { float32ToBf16 } from '../../bf16.js';
 import { ConfigError } from '../../errors.js';
 
 /** How a weight is kept: 16-bit floats two to a word, or 8- or 4-bit integers with a scale for each group of inputs. */
@@ -43,15 +44,6 @@ function halfOf(h: number): number {
   return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
 }
 
-/** Pairs of floats as words of the nearest bf16, ties to even. */
-function bf16Words(values: Float32Array): Int32Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const words = new Int32Array(values.length / 2);
-  const half = (b: number) => ((b & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (b + 0x7fff + ((b >>> 16) & 1)) >>> 16);
-  for (let i = 0; i < words.length; i++) words[i] = half(bits[2 * i]!) | (half(bits[2 * i + 1]!) << 16);
-  return words;
-}
-
 /** The nearest f16, ties to even, as 16 bits; too large becomes infinite. */
 function toF16(value: number): number {
   const sign = Object.is(value, -0) || value < 0 ? 0x8000 : 0;
@@ -72,11 +64,11 @@ function toF16(value: number): number {
 export function encodeRows(values: Float32Array, rows: number, columns: number, { format, group }: PackedAttrs): { words: Int32Array; scales: Float32Array | undefined } {
   const per = valuesPerWord(format);
   if (columns % per) throw new ConfigError(`[packWeight] expected a number of inputs that is a multiple of ${per} for ${format}, got ${columns}.`);
+  if (format === 'bf16') return { words: new Int32Array(float32ToBf16(values).buffer), scales: undefined };
   const bits = bitsOf(format);
   const mask = bits === 16 ? 0xffff : (1 << bits) - 1;
   const words = new Int32Array((rows * columns) / per);
   const put = (i: number, field: number) => (words[Math.floor(i / per)]! |= (field & mask) << (bits * (i % per)));
-  if (format === 'bf16') return { words: bf16Words(values), scales: undefined };
   if (!isInteger(format)) {
     for (let i = 0; i < values.length; i++) put(i, toF16(values[i]!));
     return { words, scales: undefined };
