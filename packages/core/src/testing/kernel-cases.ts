@@ -12,7 +12,34 @@ export interface KernelCase {
 }
 
 /** Outputs of one case. */
-export type KernelReference = readonly HostTensor[];
+type KernelReference = readonly HostTensor[];
+
+/** Cases of WGSL kernels for a test runner: `prepare` before all, then `check` for each of the names. */
+export interface KernelSuite {
+  readonly names: readonly string[];
+  /** Runs every case on `cpu` and makes `webgpu` the active backend. */
+  readonly prepare: () => Promise<void>;
+  /** Fails where the case's kernels do. */
+  readonly check: (name: string) => Promise<void>;
+}
+
+/**
+ * Every case runs by kernels alone, one of whose keys matches, agrees with the `cpu` backend, leaks nothing, and repeats to the last bit.
+ * @example
+ * const { names, prepare, check } = kernelSuite(cases, /ssd/);
+ * beforeAll(prepare);
+ * it.each(names)('%s', check);
+ */
+export function kernelSuite(cases: { readonly [name: string]: KernelCase }, key: RegExp): KernelSuite {
+  let references: { [name: string]: KernelReference } = {};
+  return {
+    names: Object.keys(cases),
+    prepare: async () => {
+      references = await cpuReferences(cases);
+    },
+    check: (name) => expectKernelCase(cases[name]!, references[name]!, key),
+  };
+}
 
 const tensorsOf = ({ inputs }: KernelCase): { [name: string]: tf.Tensor } =>
   Object.fromEntries(Object.entries(inputs).flatMap(([name, t]) => (t ? [[name, tf.tensor(t.values, t.shape, t.dtype)]] : [])));
@@ -20,7 +47,7 @@ const tensorsOf = ({ inputs }: KernelCase): { [name: string]: tf.Tensor } =>
 const run = ({ op, attrs }: KernelCase, inputs: { [name: string]: tf.Tensor }): tf.Tensor[] => op(inputs as never, attrs as never);
 
 /** What the `cpu` backend gives: plain loops, where an op has them, else the portable form. Ends with `webgpu` as the active backend. */
-export async function cpuReferences(cases: { readonly [name: string]: KernelCase }): Promise<{ [name: string]: KernelReference }> {
+async function cpuReferences(cases: { readonly [name: string]: KernelCase }): Promise<{ [name: string]: KernelReference }> {
   await useBackend('cpu');
   const out: { [name: string]: KernelReference } = {};
   for (const [name, one] of Object.entries(cases)) {
@@ -34,11 +61,10 @@ export async function cpuReferences(cases: { readonly [name: string]: KernelCase
   return out;
 }
 
-/**
- * The call runs by kernels alone, one of which matches `key`, agrees with the reference, leaks nothing, and repeats to the last bit.
- * @param relative Bound relative to each output's largest value. Default 2e-5.
- */
-export async function expectKernelCase(one: KernelCase, reference: KernelReference, key: RegExp, relative = 2e-5): Promise<void> {
+/** Bound of errors relative to each output's largest value. */
+const RELATIVE = 2e-5;
+
+async function expectKernelCase(one: KernelCase, reference: KernelReference, key: RegExp): Promise<void> {
   await expectNoLeak(async () => {
     const inputs = tensorsOf(one);
     let outputs: tf.Tensor[] = [];
@@ -48,7 +74,7 @@ export async function expectKernelCase(one: KernelCase, reference: KernelReferen
     for (const [i, { shape, values }] of reference.entries()) {
       if (outputs[i]!.shape.join() !== shape.join()) throw new Error(`output ${i}: shape (${outputs[i]!.shape.join(', ')}), expected (${shape.join(', ')})`);
       const scale = Array.from(values).reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-      await expectClose(outputs[i]!, values, { atol: 1e-6 + relative * scale, rtol: relative, name: `output ${i}` });
+      await expectClose(outputs[i]!, values, { atol: 1e-6 + RELATIVE * scale, rtol: RELATIVE, name: `output ${i}` });
       await expectClose(again[i]!, outputs[i]!, { atol: 0, rtol: 0, name: `output ${i} the second time` });
     }
     tf.dispose([outputs, again, Object.values(inputs)]);

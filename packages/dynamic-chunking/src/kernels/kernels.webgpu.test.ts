@@ -1,4 +1,4 @@
-import { cpuReferences, expectKernelCase, hostFloats, hostIntegers, type KernelCase, type KernelReference } from '@bytelm/core/testing';
+import { hostFloats, hostIntegers, kernelSuite, type KernelCase } from '@bytelm/core/testing';
 import { beforeAll, describe, it } from 'vitest';
 import { boundaryProbabilityGradOp, boundaryProbabilityOp } from './boundary-probability/op.js';
 import { compactOp } from './compact/op.js';
@@ -54,10 +54,7 @@ function hostIntegersAsFloats(shape: number[], f: (i: number) => number) {
 }
 
 describe('WGSL kernels of dynamic-chunking', () => {
-  let references: { [name: string]: KernelReference };
-  beforeAll(async () => {
-    references = await cpuReferences(cases);
-  });
-
-  it.each(Object.keys(cases))('%s', (name) => expectKernelCase(cases[name]!, references[name]!, /ema|boundary|gate|compact/));
+  const { names, prepare, check } = kernelSuite(cases, /ema|boundary|gate|compact/);
+  beforeAll(prepare);
+  it.each(names)('%s', check);
 });

@@ -1,4 +1,4 @@
-import { cpuReferences, expectKernelCase, hostFloats, hostIntegers, type KernelCase, type KernelReference } from '@bytelm/core/testing';
+import { hostFloats, hostIntegers, kernelSuite, type KernelCase } from '@bytelm/core/testing';
 import { beforeAll, describe, it } from 'vitest';
 import { convGradOp, convOp } from './conv1d/op.js';
 import { ssdGradOp, ssdOp } from './ssd/op.js';
@@ -66,10 +66,7 @@ ssd('everything', [2, 65, 4, 8, 2, 12], 64, { D: 'head', bias: true, initial: tr
 ssd('odd sizes and small chunks', [2, 21, 4, 6, 2, 5], 8, { D: 'channel', state: true });
 
 describe('WGSL kernels of mamba2', () => {
-  let references: { [name: string]: KernelReference };
-  beforeAll(async () => {
-    references = await cpuReferences(cases);
-  });
-
-  it.each(Object.keys(cases))('%s', (name) => expectKernelCase(cases[name]!, references[name]!, /conv1d|ssd/));
+  const { names, prepare, check } = kernelSuite(cases, /conv1d|ssd/);
+  beforeAll(prepare);
+  it.each(names)('%s', check);
 });

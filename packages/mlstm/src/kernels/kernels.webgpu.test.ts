@@ -1,4 +1,4 @@
-import { cpuReferences, expectKernelCase, hostFloats, hostIntegers, type KernelCase, type KernelReference } from '@bytelm/core/testing';
+import { hostFloats, hostIntegers, kernelSuite, type KernelCase } from '@bytelm/core/testing';
 import type * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, it } from 'vitest';
 import type { CellAttrs, CellGradInput } from './cell/attrs.js';
@@ -54,10 +54,7 @@ for (const [rows, size] of [[1, 1], [35, 33], [16, 65]] as const) {
 }
 
 describe('WGSL kernels of mlstm', () => {
-  let references: { [name: string]: KernelReference };
-  beforeAll(async () => {
-    references = await cpuReferences(cases);
-  });
-
-  it.each(Object.keys(cases))('%s', (name) => expectKernelCase(cases[name]!, references[name]!, /mlstm/));
+  const { names, prepare, check } = kernelSuite(cases, /mlstm/);
+  beforeAll(prepare);
+  it.each(names)('%s', check);
 });
