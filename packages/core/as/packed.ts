@@ -1,4 +1,5 @@
 import { gemm, GEMM_SCRATCH_BYTES } from './lib/gemm';
+import { gemvT } from './lib/gemv';
 import { projectBf16 } from './lib/project';
 import { copyRow } from './lib/rows';
 import { dot } from './lib/vec';
@@ -128,6 +129,32 @@ export function packedLinear(
     unpack(format, n, K, words, scales, group, tile);
     if (bias) for (let r = 0; r < rows; r++) copyRow(n, bias + (<usize>o << 2), to + (<usize>(r * N) << 2));
     gemm(rows, n, K, x, K, 1, tile, 1, K, to, N, scratch, bias != 0);
+    words += wordRow * <usize>n;
+    scales += scaleRow * <usize>n;
+  }
+}
+
+export function gradientScratchBytes(columns: i32): i32 {
+  return GEMM_SCRATCH_BYTES + ((TILE * columns) << 2);
+}
+
+/** The gradient of x, dx (rows, K) = dy (rows, N) unpack(words (N, ..)): rows of the weight are unpacked a tile at a time, never all of it. */
+export function packedLinearGradient(
+  format: i32, rows: i32, N: i32, K: i32,
+  dy: usize, words: usize, scales: usize, group: i32, dx: usize, scratch: usize,
+): void {
+  const wordRow = <usize>(K / perWord(format)) << 2;
+  const scaleRow = group ? <usize>(K / group) << 2 : 0;
+  const tile = scratch + <usize>GEMM_SCRATCH_BYTES;
+  for (let o = 0; o < N; o += TILE) {
+    const n = min(TILE, N - o);
+    const from = dy + (<usize>o << 2);
+    unpack(format, n, K, words, scales, group, tile);
+    if (rows <= FEW_ROWS) {
+      for (let r = 0; r < rows; r++) gemvT(K, n, tile, K, from + (<usize>(r * N) << 2), dx + (<usize>(r * K) << 2), o > 0);
+    } else {
+      gemm(rows, K, n, from, N, 1, tile, K, 1, dx, K, scratch, o > 0);
+    }
     words += wordRow * <usize>n;
     scales += scaleRow * <usize>n;
   }

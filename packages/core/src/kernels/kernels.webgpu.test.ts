@@ -68,5 +68,8 @@ describe('WGSL of the core ops', () => {
     expectKernel(() => adamwStep({ param, m, v, grad }, { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, step: 1 }), /^adamw/);
     expectKernel(() => sumSquares({ x: grad }, {}), /^sum squares/);
     expectKernel(() => packedLinear(x, packed), /^matmul packed.*int8 k4/);
+    const { kernels } = expectKernel(() => tf.grad((v) => packedLinear(v, packed))(x, random(7, 4)), /^matmul packed gradient.*int8 outer4/);
+    // The weight is not unpacked in memory.
+    expect(Object.keys(kernels).filter((key) => key.startsWith('unpack'))).toEqual([]);
   });
 });

@@ -32,6 +32,21 @@ describe.each(backendsForTest())('packed weights on %s', (backend) => {
     });
   });
 
+  it('gradients of x are those of the unpacked form, few rows and many, and are differentiable themselves', async () => {
+    for (const format of Object.keys(FORMATS) as PackedFormat[]) {
+      const { packed } = await weightOf(format, 67, 72);
+      const w = unpackWeight(packed);
+      for (const rows of [1, 7, 65]) {
+        const [x, dy] = [random(rows, 72), random(rows, 67)];
+        const dx = tf.grad((v) => packedLinear(v, packed))(x, dy);
+        await expectClose(dx, tf.matMul(dy, w), { atol: 2e-5, rtol: 1e-5, name: `${format}, ${rows} rows` });
+      }
+      const [x, d] = [random(3, 72), random(3, 72)];
+      const twice = tf.grad((dy) => tf.grad((v) => packedLinear(v, packed))(x, dy))(random(3, 67), d);
+      await expectClose(twice, linear(d, w), { atol: 2e-5, rtol: 1e-5, name: `${format}, twice` });
+    }
+  });
+
   it('bf16 of any even width, and of more than the first caches hold', async () => {
     for (const [n, k] of [[1, 2], [5, 14], [9, 70], [530, 258]] as const) {
       const { packed } = await weightOf('bf16', n, k);
@@ -49,6 +64,7 @@ describe.each(backendsForTest())('packed weights on %s', (backend) => {
     const x = random(2, 4);
     await expectNoLeak(() => {
       packedLinear(x, packed).dispose();
+      tf.grad((v) => packedLinear(v, packed))(x).dispose();
       unpackWeight(packed).dispose();
     });
   });
