@@ -26,6 +26,7 @@ export {
 export { tensorflowKernel, type NativeCall } from './op/tensorflow-native.js';
 export { hostState, hostTensor, hostValues } from './op/host-view.js';
 export { wasmHeap, wasmInstance, wasmKernel, type WasmHeap, type WasmKernel } from './op/wasm-kernel.js';
+export { intoChunks, outOfChunks, realMask, squareOf, type ChunkLayout } from './kernels/chunks.js';
 export { cpuKernel, hostOutput, type HostArray, type Loops } from './kernels/host.js';
 export { stopGradient } from './stop-gradient.js';
 // ops

@@ -42,13 +42,6 @@ export function softplus(v: tf.Tensor): tf.Tensor {
   return tf.add(tf.relu(v), tf.log1p(tf.exp(tf.neg(tf.abs(v)))));
 }
 
-/** 1 at real positions (B, L, 1), or `undefined` without padding. */
-export function realMask(lengths: tf.Tensor | undefined, length: number): tf.Tensor | undefined {
-  if (!lengths) return undefined;
-  const positions = tf.range(0, length, 1, 'int32');
-  return tf.cast(tf.less(tf.reshape(positions, [1, length, 1]), tf.reshape(lengths, [-1, 1, 1])), 'float32');
-}
-
 /** Step sizes (B, L, H): bias, softplus, limits, and 0 at padding, where the state must stay as it is. */
 export function stepSizes(dt: tf.Tensor, dtBias: tf.Tensor | undefined, mask: tf.Tensor | undefined, attrs: SsdAttrs): tf.Tensor {
   let delta = dtBias ? tf.add(dt, dtBias) : dt;

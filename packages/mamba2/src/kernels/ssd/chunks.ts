@@ -1,6 +1,6 @@
-import { matMul } from '@bytelm/core';
+import { intoChunks, matMul, realMask, squareOf } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
-import { realMask, ssdSizes, stepSizes, type SsdAttrs, type SsdInput, type SsdSizes } from './attrs.js';
+import { ssdSizes, stepSizes, type SsdAttrs, type SsdInput, type SsdSizes } from './attrs.js';
 
 /**
  * Everything forward and backward share. A chunk is a row of the leading axis `bc` = batch * chunks; heads of one group share B and C and sit
@@ -42,37 +42,15 @@ export interface Chunks extends SsdSizes {
 /** exp of this is 0 in float32, and no hardware takes it for something special, as it may -Infinity. */
 const NEVER = -200;
 
-/** Constant (Q, Q) matrices: entry [i, j] of `f`. */
-function square(size: number, f: (i: number, j: number) => number): tf.Tensor2D {
-  const values = new Float32Array(size * size);
-  for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) values[i * size + j] = f(i, j);
-  return tf.tensor2d(values, [size, size]);
-}
-
 /** Inclusive prefix sums along the last axis: (rows, Q) -> (rows, Q). tf.cumsum is not sound on every backend. */
-export const prefixSum = (v: tf.Tensor, size: number): tf.Tensor => matMul(tf.reshape(v, [-1, size]), square(size, (i, j) => (i <= j ? 1 : 0)));
+export const prefixSum = (v: tf.Tensor, size: number): tf.Tensor => matMul(tf.reshape(v, [-1, size]), squareOf(size, (i, j) => (i <= j ? 1 : 0)));
 /** Sum over later-or-equal entries. */
-export const suffixSum = (v: tf.Tensor, size: number): tf.Tensor => matMul(tf.reshape(v, [-1, size]), square(size, (i, j) => (i >= j ? 1 : 0)));
+export const suffixSum = (v: tf.Tensor, size: number): tf.Tensor => matMul(tf.reshape(v, [-1, size]), squareOf(size, (i, j) => (i >= j ? 1 : 0)));
 /** Sum over strictly earlier entries. */
-export const earlierSum = (v: tf.Tensor, size: number): tf.Tensor => matMul(tf.reshape(v, [-1, size]), square(size, (i, j) => (i < j ? 1 : 0)));
+export const earlierSum = (v: tf.Tensor, size: number): tf.Tensor => matMul(tf.reshape(v, [-1, size]), squareOf(size, (i, j) => (i < j ? 1 : 0)));
 
 /** [t, j] = 1 where j <= t. */
-export const lowerTriangle = (size: number): tf.Tensor2D => square(size, (t, j) => (j <= t ? 1 : 0));
-
-/** (B, L, ...) -> (bc, Q, ...): pads the end with zeros, which changes nothing since delta is 0 there. */
-export function intoChunks(t: tf.Tensor, c: Pick<Chunks, 'chunks' | 'size' | 'length'>): tf.Tensor {
-  const [batch, , ...rest] = t.shape as number[];
-  const extra = c.chunks * c.size - c.length;
-  const padded = extra ? tf.pad(t, [[0, 0], [0, extra], ...rest.map((): [number, number] => [0, 0])]) : t;
-  return tf.reshape(padded, [batch! * c.chunks, c.size, ...rest]);
-}
-
-/** The inverse of `intoChunks`. */
-export function outOfChunks(t: tf.Tensor, c: Pick<Chunks, 'batch' | 'chunks' | 'size' | 'length'>): tf.Tensor {
-  const rest = t.shape.slice(2);
-  const long = tf.reshape(t, [c.batch, c.chunks * c.size, ...rest]);
-  return c.chunks * c.size === c.length ? long : tf.slice(long, [0, 0, ...rest.map(() => 0)], [c.batch, c.length, ...rest]);
-}
+export const lowerTriangle = (size: number): tf.Tensor2D => squareOf(size, (t, j) => (j <= t ? 1 : 0));
 
 /** (bc, Q, G*width) -> (bc*G, Q, width); no copy with one group. */
 export function byGroup(t: tf.Tensor, c: Pick<Chunks, 'bc' | 'size' | 'groups'>): tf.Tensor3D {
@@ -119,6 +97,7 @@ export function makeChunks(inputs: { [K in SsdInput]?: tf.Tensor }, attrs: SsdAt
   const c = { ...sizes, chunks, size, bc, headsPerGroup: heads / groups };
 
   const mask = realMask(inputs.lengths, length);
+  // Padding with zeros changes nothing, since delta is 0 there.
   const delta = intoChunks(stepSizes(inputs.dt!, inputs.dtBias, mask, attrs), c);
   const x = intoChunks(inputs.x!, c);
   const u = scale(x, delta);
@@ -130,7 +109,7 @@ export function makeChunks(inputs: { [K in SsdInput]?: tf.Tensor }, attrs: SsdAt
   const total = tf.slice(s, [0, 0, size - 1], [bc, heads, 1]);
   const documents = inputs.documentIds && documentMasks(inputs.documentIds, c);
   // Masked before exp: above the diagonal the exponents are positive and would overflow.
-  const bound = documents?.bound ?? square(size, (t, j) => (j <= t ? 0 : NEVER));
+  const bound = documents?.bound ?? squareOf(size, (t, j) => (j <= t ? 0 : NEVER));
   const difference = tf.sub(tf.expandDims(s, 3), tf.expandDims(s, 2));
   const decay = tf.reshape(tf.exp(tf.minimum(difference, bound)), [bc * heads, size, size]);
   const toPositions = (v: tf.Tensor) => tf.transpose(v, [0, 2, 1]);

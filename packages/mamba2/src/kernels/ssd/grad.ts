@@ -1,4 +1,4 @@
-import { matMul } from '@bytelm/core';
+import { intoChunks, matMul, outOfChunks } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { ssdGradOutputs, stepSizeSlope, type SsdAttrs, type SsdGradInput, type SsdInput } from './attrs.js';
 import {
@@ -8,10 +8,8 @@ import {
   earlierSum,
   fromGroups,
   fromHeads,
-  intoChunks,
   lowerTriangle,
   makeChunks,
-  outOfChunks,
   scale,
   suffixSum,
   type Chunks,

@@ -1,5 +1,6 @@
+import { realMask } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
-import { realMask, ssdSizes, stepSizes, type SsdAttrs, type SsdInput } from './attrs.js';
+import { ssdSizes, stepSizes, type SsdAttrs, type SsdInput } from './attrs.js';
 import { skipFactor } from './portable.js';
 
 /** The definition: `S_t = exp(delta_t A) S_{t-1} + delta_t x_t B_t^T`, `y_t = S_t C_t + D x_t`, one token after another. */

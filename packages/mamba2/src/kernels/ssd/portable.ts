@@ -1,7 +1,7 @@
-import { matMul } from '@bytelm/core';
+import { matMul, outOfChunks } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { SsdAttrs, SsdInput } from './attrs.js';
-import { byHead, fromGroups, fromHeads, makeChunks, outOfChunks, scale, type Chunks } from './chunks.js';
+import { byHead, fromGroups, fromHeads, makeChunks, scale, type Chunks } from './chunks.js';
 
 /** What the states entering the chunks give to every position: (bc, Q, H, P). */
 export function fromEntryStates(c: Chunks): tf.Tensor {

@@ -50,13 +50,6 @@ export function logSigmoid(x: tf.Tensor): tf.Tensor {
   return tf.neg(tf.add(tf.relu(tf.neg(x)), tf.log1p(tf.exp(tf.neg(tf.abs(x))))));
 }
 
-/** 1 at real positions (B, L, 1), or `undefined` without padding. */
-export function realMask(lengths: tf.Tensor | undefined, length: number): tf.Tensor | undefined {
-  if (!lengths) return undefined;
-  const positions = tf.range(0, length, 1, 'int32');
-  return tf.cast(tf.less(tf.reshape(positions, [1, length, 1]), tf.reshape(lengths, [-1, 1, 1])), 'float32');
-}
-
 /** (B, L, H) log weights of both gates: at padding nothing enters and nothing is forgotten. */
 export function logGates(inputGate: tf.Tensor, forgetGate: tf.Tensor, mask: tf.Tensor | undefined): { input: tf.Tensor; forget: tf.Tensor } {
   const forget = logSigmoid(forgetGate);

@@ -1,6 +1,6 @@
-import { matMul } from '@bytelm/core';
+import { intoChunks, matMul, outOfChunks, realMask, squareOf } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
-import { cellSizes, equalChunk, logGates, NEVER, realMask, type CellAttrs, type CellInput, type CellSizes } from './attrs.js';
+import { cellSizes, equalChunk, logGates, NEVER, type CellAttrs, type CellInput, type CellSizes } from './attrs.js';
 
 /**
  * Everything forward and backward share. `bc` = batch * chunks, `rows` = bc * heads. v carries a column of ones, so that C and n are one
@@ -46,28 +46,6 @@ export interface Chunks extends CellSizes {
   finalM: tf.Tensor;
 }
 
-/** Constant (Q, Q) matrices: entry [i, j] of `f`. */
-export function square(size: number, f: (i: number, j: number) => number): tf.Tensor2D {
-  const values = new Float32Array(size * size);
-  for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) values[i * size + j] = f(i, j);
-  return tf.tensor2d(values, [size, size]);
-}
-
-/** (B, L, ...) -> (bc, Q, ...), the end padded with `fill`. */
-export function intoChunks(t: tf.Tensor, c: Pick<Chunks, 'chunks' | 'size' | 'length'>, fill = 0): tf.Tensor {
-  const [batch, , ...rest] = t.shape as number[];
-  const extra = c.chunks * c.size - c.length;
-  const padded = extra ? tf.pad(t, [[0, 0], [0, extra], ...rest.map((): [number, number] => [0, 0])], fill) : t;
-  return tf.reshape(padded, [batch! * c.chunks, c.size, ...rest]);
-}
-
-/** The inverse of `intoChunks`. */
-export function outOfChunks(t: tf.Tensor, c: Pick<Chunks, 'batch' | 'chunks' | 'size' | 'length'>): tf.Tensor {
-  const rest = t.shape.slice(2);
-  const long = tf.reshape(t, [c.batch, c.chunks * c.size, ...rest]);
-  return c.chunks * c.size === c.length ? long : tf.slice(long, [0, 0, ...rest.map(() => 0)], [c.batch, c.length, ...rest]);
-}
-
 type Layout = Pick<Chunks, 'batch' | 'chunks' | 'size' | 'length' | 'heads' | 'bc' | 'rows'>;
 
 /** (B, L, H, X) -> (rows, Q, X). */
@@ -110,8 +88,8 @@ export function makeChunks(inputs: { [K in CellInput]?: tf.Tensor }, attrs: Cell
   const documents = inputs.documentIds && documentMasks(inputs.documentIds, c);
   const b = documents
     ? matMul(forget, documents.together as tf.Tensor3D, { transposeB: true })
-    : tf.reshape(matMul(tf.reshape(forget, [c.rows, size]), square(size, (i, j) => (i <= j ? 1 : 0))), [bc, heads, size]);
-  const pairs = tf.add(tf.expandDims(tf.sub(input, b), 2), documents?.bound ?? square(size, (t, s) => (s <= t ? 0 : NEVER)));
+    : tf.reshape(matMul(tf.reshape(forget, [c.rows, size]), squareOf(size, (i, j) => (i <= j ? 1 : 0))), [bc, heads, size]);
+  const pairs = tf.add(tf.expandDims(tf.sub(input, b), 2), documents?.bound ?? squareOf(size, (t, s) => (s <= t ? 0 : NEVER)));
   const largest = tf.max(pairs, 3);
   const stabiliser = carryM(b, largest, c, inputs.m, documents?.fromEntry);
   const { M } = stabiliser;
@@ -175,7 +153,7 @@ function documentMasks(documentIds: tf.Tensor, c: Pick<Chunks, 'batch' | 'length
   const previous = chunks * size === 1 ? zero : tf.concat([zero, tf.slice(all, [0, 0], [batch, chunks * size - 1])], 1);
   const same = (a: tf.Tensor, b: tf.Tensor) => tf.cast(tf.equal(a, b), 'float32');
   const flat = tf.reshape(ids, [bc, size]);
-  const together = tf.mul(same(tf.expandDims(flat, 2), tf.expandDims(flat, 1)), square(size, (t, s) => (s <= t ? 1 : 0)));
+  const together = tf.mul(same(tf.expandDims(flat, 2), tf.expandDims(flat, 1)), squareOf(size, (t, s) => (s <= t ? 1 : 0)));
   return {
     /** (bc, Q, Q): 1 for s <= t of one document. */
     together,

@@ -1,7 +1,7 @@
-import { matMul, scan } from '@bytelm/core';
+import { matMul, outOfChunks, scan, squareOf } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { cellGradOutputs, type CellAttrs, type CellGradInput, type CellInput } from './attrs.js';
-import { byHead, chunkList, fromHeads, makeChunks, outOfChunks, square, withColumn, type Chunks } from './chunks.js';
+import { byHead, chunkList, fromHeads, makeChunks, withColumn, type Chunks } from './chunks.js';
 import { denominator } from './portable.js';
 
 /**
@@ -90,8 +90,8 @@ function forgetGradient(c: Chunks, weights: tf.Tensor, entered: tf.Tensor, left:
   const { bc, size, heads, rows } = c;
   const shaped = (v: tf.Tensor) => tf.reshape(v, [bc, heads, size]);
   const times = (v: tf.Tensor, matrix: tf.Tensor2D) => matMul(tf.reshape(v, [-1, size]), matrix);
-  const earlier = square(size, (i, j) => (i < j ? 1 : 0));
-  const fromHere = square(size, (i, j) => (i >= j ? 1 : 0));
+  const earlier = squareOf(size, (i, j) => (i < j ? 1 : 0));
+  const fromHere = squareOf(size, (i, j) => (i >= j ? 1 : 0));
   // Pairs s < i <= t: sums over s before i, then over t from i on.
   const before = tf.reshape(times(weights, earlier), [rows, size, size]);
   const within = shaped(tf.sum(tf.mul(before, fromHere), 1));

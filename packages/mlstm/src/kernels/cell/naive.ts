@@ -1,5 +1,6 @@
+import { realMask } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
-import { cellSizes, logGates, realMask, type CellAttrs, type CellInput } from './attrs.js';
+import { cellSizes, logGates, type CellAttrs, type CellInput } from './attrs.js';
 
 /** The definition, one token after another: `m = max(lf + m, i)`, `C = f C + i k vᵀ`, `n = f n + i k`, `h = Cᵀq / (max(|n q|, e^-m) + eps)`. */
 export function cellNaive(inputs: { [K in CellInput]?: tf.Tensor }, attrs: CellAttrs): tf.Tensor[] {
