@@ -5,6 +5,7 @@ import { boundaryDepths, chunkRow } from '../../../shared/src/model/chunk-rows.j
 import type { ChunkRow } from '../../../shared/src/page/chunk-row.js';
 import { fetchJson, shipped } from './files.js';
 import { shippedModel } from './models.js';
+import { once } from './once.js';
 import type { Run } from './worker.js';
 
 const { blt } = BYTE_VOCABULARIES;
@@ -21,13 +22,15 @@ export const cut: Run<'cut'> = async function* ({ text }) {
     if (name === 'blt') row = await withEntropies(model as HierarchicalLM, row);
     yield { ...row, by: title, kind: 'model', ms: performance.now() - began };
   }
-  for (const [by, patcher] of await rules(files)) {
+  for (const [by, patcher] of await rules()) {
     const began = performance.now();
     yield { ...(await patcherRow(patcher, text)), by, kind: 'rule', ms: performance.now() - began };
   }
 };
 
-async function rules(files: readonly string[]): Promise<[string, Chunker][]> {
+/** Patchers with their names. A text is cut at every keystroke: the tokenizer of one of them takes longer to build than to use. */
+const rules = once(async () => {
+  const files = await shipped();
   const out: [string, Chunker][] = [
     ['Spaces', new SpacePatcher({ vocabulary: 'blt' })],
     [`Every ${STRIDE} bytes`, new StridedPatcher({ vocabulary: 'blt', stride: STRIDE })],
@@ -41,7 +44,7 @@ async function rules(files: readonly string[]): Promise<[string, Chunker][]> {
     if (chunker instanceof EntropyPatcher) out.push(['Entropy that rises by half a nat', new EntropyPatcher({ vocabulary: 'blt', model: chunker.model, threshold: 0.5, monotonic: true })]);
   }
   return out;
-}
+});
 
 /** Patchers are certain: their probabilities are 0 and 1. */
 async function patcherRow(patcher: Chunker, text: string): Promise<ChunkRow> {

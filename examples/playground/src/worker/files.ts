@@ -1,11 +1,11 @@
 import { DataError } from '@bytelm/core';
+import { once } from './once.js';
 
 /** The page's folder: the worker's own script lies in `assets/`. */
 const page = new URL('../', self.location.href);
-let listed: Promise<string[]> | undefined;
 
 /** Addresses of all files that came with the page. */
-export const shipped = (): Promise<string[]> => (listed ??= fetchJson<string[]>('shipped.json'));
+export const shipped = once(() => fetchJson<string[]>('shipped.json'));
 
 /** Address of a file of the page. */
 export const addressOf = (path: string): string => new URL(path, page).href;

@@ -10,6 +10,7 @@ import { resolveHNetConfig } from '../../../hnet/src/config.js';
 import { createHNet } from '../../../hnet/src/model.js';
 import type { ShippedName } from '../messages.js';
 import { fetchBytes, fetchJson } from './files.js';
+import { once } from './once.js';
 
 export interface ShippedModel {
   model: SequenceLM;
@@ -17,28 +18,18 @@ export interface ShippedModel {
   title: string;
 }
 
-const kept = new Map<ShippedName, Promise<ShippedModel>>();
-
 /** A shipped model with its weights, loaded once. */
-export function shippedModel(name: ShippedName): Promise<ShippedModel> {
-  let model = kept.get(name);
-  if (!model) {
-    kept.set(name, (model = LOADERS[name]()));
-    // A fetch that failed is tried again the next time.
-    model.catch(() => kept.delete(name));
-  }
-  return model;
-}
+export const shippedModel = (name: ShippedName): Promise<ShippedModel> => MODELS[name]();
 
 const weightsOf = async (path: string) => openSafetensors(await fetchBytes(path));
 
-const LOADERS: Record<ShippedName, () => Promise<ShippedModel>> = {
-  async hnet() {
+const MODELS: Record<ShippedName, () => Promise<ShippedModel>> = {
+  hnet: once(async () => {
     const model = createHNet(resolveHNetConfig(await fetchJson('models/hnet/config.json')), { padChunksTo: 16 });
     await loadParameters(model, await weightsOf('models/hnet/model.safetensors'));
     return { model, vocabulary: BYTE_VOCABULARIES.hnet, title: 'H-Net: learned routing' };
-  },
-  async blt() {
+  }),
+  blt: once(async () => {
     const params = await fetchJson<object>('models/blt/entropy_model/params.json');
     const parsed = parseBLTConfig(await fetchJson('models/blt/config.json'), params);
     const config = { ...parsed.config, entropyModel: parsed.config.entropyModel ?? parseEntropyConfig(params).config };
@@ -48,8 +39,8 @@ const LOADERS: Record<ShippedName, () => Promise<ShippedModel>> = {
       { padPatchesTo: 16 },
     );
     return { model, vocabulary: BYTE_VOCABULARIES.blt, title: 'BLT: entropy of the next byte' };
-  },
-  async bolmo() {
+  }),
+  bolmo: once(async () => {
     const config = parseBolmoConfig(await fetchJson('models/bolmo/config.json'));
     const settings = await fetchJson<{ eos_token?: string; pad_token?: string }>('models/bolmo/tokenizer_config.json');
     const subwords = new SubwordVocabulary(await fetchJson<TokenizerJson>('models/bolmo/tokenizer.json'), { end: settings.eos_token, pad: settings.pad_token });
@@ -57,5 +48,5 @@ const LOADERS: Record<ShippedName, () => Promise<ShippedModel>> = {
     await loadParameters(model, await weightsOf('models/bolmo/model.safetensors'));
     const { offset, bos, eos, numIds } = BOLMO_VOCABULARY;
     return { model, vocabulary: { offset, bos, eos, vocabSize: numIds }, title: 'Bolmo: where its subword teacher would cut' };
-  },
+  }),
 };
