@@ -15,12 +15,13 @@ const backend = (name: string, backends: string, maxWorkers: number, setupFiles:
   test: { name, setupFiles, include: ['backend', name].map((kind) => `{packages,examples}/*/{src,test}/**/*.${kind}.test.ts`), exclude, pool: 'forks' as const, maxWorkers, env: { BYTELM_TEST_BACKENDS: backends }, testTimeout: 400_000, hookTimeout: 400_000 },
 });
 
-// `x.backend.test.ts` runs once per backend, `x.webgpu.test.ts` (or another project's name) on that one, `x.test.ts` once.
+// `x.backend.test.ts` runs once per backend, `x.webgpu.test.ts` (or another project's name) on that one, `x.test.ts` once. In a browser:
+// vitest.browser.config.ts.
 export default defineConfig({
   resolve: { alias },
   test: {
     projects: [
-      { resolve: { alias }, test: { name: 'unit', include: ['{packages,examples,benchmarks}/**/*.test.ts', 'tools/**/*.test.{ts,mjs}'], exclude: [...exclude, '**/*.{backend,embedded,tensorflow,webgpu}.test.ts'], pool: 'forks', maxWorkers: 2, testTimeout: 400_000, hookTimeout: 400_000 } },
+      { resolve: { alias }, test: { name: 'unit', include: ['{packages,examples,benchmarks}/**/*.test.ts', 'tools/**/*.test.{ts,mjs}'], exclude: [...exclude, '**/*.{backend,embedded,tensorflow,webgpu,browser}.test.ts'], pool: 'forks', maxWorkers: 2, testTimeout: 400_000, hookTimeout: 400_000 } },
       backend('embedded', 'cpu,wasm', 2),
       backend('tensorflow', 'tensorflow', 2),
       backend('webgpu', 'webgpu', 1, [at('./tools/vitest-device-errors.ts')]),

@@ -1,9 +1,10 @@
 // Everything there is to check, in one command: sets up what the tests need, runs them on every backend, replays the golden cases,
 // checks types, style, packages and documentation. A part that can't be had here is skipped with one line that says why; in CI
 // (`CI=true`) that is a failure. The last line is `N passed, N failed`.
-// Usage: node tools/test.mjs [--checks | --quick] [filter ...]
+// Usage: node tools/test.mjs [--checks | --quick | --all] [filter ...]
 //   --checks   only types, style and packages
 //   --quick    only the tests that need no set-up (projects unit and embedded)
+//   --all      all golden cases in the browser too, of which otherwise a part runs there
 //   filter     only the test files whose path contains one of these
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +13,7 @@ import { child } from './lib/child.mjs';
 import { Tally, tail } from './lib/tally.mjs';
 import { Unavailable } from './lib/run.mjs';
 import { vitestProject } from './lib/vitest-part.mjs';
+import { setupBrowser } from './setup-browser.mjs';
 import { setupTensorflow } from './setup-tensorflow.mjs';
 import { setupVulkan } from './setup-vulkan.mjs';
 
@@ -19,6 +21,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const args = process.argv.slice(2);
 const filters = args.filter((a) => !a.startsWith('--'));
 const only = { checks: args.includes('--checks'), quick: args.includes('--quick') };
+if (args.includes('--all')) process.env.BYTELM_BROWSER = 'all';
 const tally = new Tally();
 
 const generated = await child(process.execPath, [join(root, 'tools', 'generate.mjs')], { cwd: root });
@@ -33,7 +36,7 @@ else {
 async function tests() {
   for (const project of ['unit', 'embedded']) tally.add(project, await vitestProject(root, project, filters));
   if (only.quick) return;
-  const setups = { tensorflow: () => setupTensorflow(), webgpu: () => setupVulkan() };
+  const setups = { tensorflow: () => setupTensorflow(), webgpu: () => setupVulkan(), browser: () => setupBrowser() };
   for (const [project, setup] of Object.entries(setups)) {
     try {
       await setup();

@@ -7,13 +7,15 @@ import { child } from './child.mjs';
 import { tail } from './tally.mjs';
 
 const require = createRequire(import.meta.url);
+/** Projects of vitest.config.ts are chosen by name; the one in a browser has a configuration of its own. */
+const choose = (project) => (project === 'browser' ? ['--config', 'vitest.browser.config.ts'] : ['--project', project]);
 
 /** @param {string} root @param {string} project @param {string[]} filters file names or parts of them */
 export async function vitestProject(root, project, filters = []) {
   const folder = mkdtempSync(join(tmpdir(), 'bytelm-vitest-'));
   const file = join(folder, 'report.json');
   const cli = join(dirname(require.resolve('vitest/package.json')), 'vitest.mjs');
-  const run = await child(process.execPath, [cli, 'run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`, '--passWithNoTests', ...filters], {
+  const run = await child(process.execPath, [cli, 'run', ...choose(project), '--reporter=default', '--reporter=json', `--outputFile.json=${file}`, '--passWithNoTests', ...filters], {
     cwd: root,
     env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2', NO_COLOR: '1', FORCE_COLOR: '0' },
     show: (l) => / FAIL |^ ❯ |AssertionError|^Error: |✗|×/.test(l),

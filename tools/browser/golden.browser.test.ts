@@ -1,0 +1,19 @@
+import { fixtureRoot, useBackend } from '@bytelm/core/testing';
+import { beforeAll, describe, it } from 'vitest';
+import { findCases, type FixtureCase } from '../fixtures/cases.js';
+import { adapterFor } from '../fixtures/ops/index.js';
+import { caseLines } from '../fixtures/report.js';
+import { shareOf } from '../fixtures/share.js';
+import { runCase } from '../fixtures/worker.js';
+
+const all = findCases(fixtureRoot()).filter((c) => adapterFor(c));
+const chosen = process.env.BYTELM_BROWSER === 'all' ? all : shareOf(all);
+
+describe('golden cases on the WebGPU of a browser', () => {
+  beforeAll(() => useBackend('webgpu'));
+
+  it.each(chosen.map((c): [string, FixtureCase] => [c.id, c]))('%s', async (_, c) => {
+    const result = await runCase(c, 'webgpu');
+    if (!result.ok) throw new Error(caseLines(result).join('\n'));
+  });
+});

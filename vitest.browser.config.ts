@@ -1,0 +1,51 @@
+import { fileURLToPath } from 'node:url';
+import { playwright } from '@vitest/browser-playwright';
+import { defineConfig } from 'vitest/config';
+import { repositoryFiles } from './tools/browser/repository-files.mjs';
+import { chromium, CHROMIUM_FLAGS } from './tools/lib/chromium.mjs';
+import { sourceAliases } from './tools/lib/source-aliases.mjs';
+
+const root = fileURLToPath(new URL('.', import.meta.url));
+const { executablePath, env } = await chromium();
+
+/** What stands in a page for what only Node has. */
+const inPage = (module: string, file: string) => ({ find: new RegExp(`^(${module})$`), replacement: `${root}tools/browser/${file}.ts` });
+/** A page has no environment: what tests read of it. */
+const variables = { BYTELM_TEST_BACKENDS: 'webgpu', BYTELM_BROWSER: process.env.BYTELM_BROWSER, BYTELM_FIXTURES: undefined, BYTELM_DEBUG: process.env.BYTELM_DEBUG };
+
+/**
+ * Tests in a headless Chromium, on its WebGPU: those of the kernels as they run in Node, and golden cases. Of these a part, or all with
+ * `BYTELM_BROWSER=all`. Usage: `npx vitest run --config vitest.browser.config.ts [filter]`.
+ */
+export default defineConfig({
+  root,
+  resolve: {
+    alias: [
+      inPage('node:fs', 'node-fs'),
+      inPage('node:fs/promises', 'node-fs-promises'),
+      inPage('node:path', 'node-path'),
+      inPage('node:url', 'node-url'),
+      inPage('commander|cli-progress', 'no-commands'),
+      ...sourceAliases(),
+    ],
+  },
+  define: Object.fromEntries(Object.entries(variables).map(([name, value]) => [`process.env.${name}`, JSON.stringify(value ?? '')])),
+  plugins: [repositoryFiles(root)],
+  test: {
+    name: 'browser',
+    include: ['packages/*/src/**/*.webgpu.test.ts', 'tools/browser/*.browser.test.ts'],
+    // The second keeps files.
+    exclude: ['**/node_modules/**', '**/tuning/*'],
+    setupFiles: ['tools/vitest-device-errors.ts'],
+    fileParallelism: false,
+    testTimeout: 400_000,
+    hookTimeout: 400_000,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({ launchOptions: { executablePath, args: CHROMIUM_FLAGS, env: { ...(process.env as Record<string, string>), ...env } } }),
+      instances: [{ browser: 'chromium' }],
+    },
+  },
+});
