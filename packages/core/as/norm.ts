@@ -9,6 +9,18 @@ function rootScale(sumOfSquares: v128, size: i32, eps: f32): f32 {
   return <f32>1 / sqrt<f32>(hsum4(sumOfSquares) / <f32>size + eps);
 }
 
+/** y = x scale w, one group; y may be x. */
+// @ts-ignore: decorator
+@inline
+function scaled(size: i32, x: usize, scale: f32, w: usize, y: usize): void {
+  const scale4 = f32x4.splat(scale);
+  for (let i = 0; i < size; i += 4) {
+    const at = <usize>i << 2;
+    const left = size - i;
+    store4(y + at, f32x4.mul(f32x4.mul(load4(x + at, left), scale4), load4(w + at, left)), left);
+  }
+}
+
 /** y = x r w; with `residual` (0 = none) x + residual takes the place of x and is written to `sum`. */
 export function rmsNorm(rows: i32, groups: i32, size: i32, eps: f32, x: usize, residual: usize, weight: usize, y: usize, sum: usize, r: usize): void {
   const bytes = <usize>size << 2;
@@ -27,13 +39,7 @@ export function rmsNorm(rows: i32, groups: i32, size: i32, eps: f32, x: usize, r
       }
       const scale = rootScale(squares, size, eps);
       store<f32>(r, scale);
-      const scale4 = f32x4.splat(scale);
-      const source = residual ? sum : x;
-      for (let i = 0; i < size; i += 4) {
-        const at = <usize>i << 2;
-        const left = size - i;
-        store4(y + at, f32x4.mul(f32x4.mul(load4(source + at, left), scale4), load4(w + at, left)), left);
-      }
+      scaled(size, residual ? sum : x, scale, w, y);
       x += bytes;
       y += bytes;
       w += bytes;
@@ -102,12 +108,7 @@ export function gatedNorm(rows: i32, groups: i32, size: i32, eps: f32, normFirst
         const normed = normFirst ? v : gated;
         squares = f32x4.add(squares, f32x4.mul(normed, normed));
       }
-      const scale = f32x4.splat(rootScale(squares, size, eps));
-      for (let i = 0; i < size; i += 4) {
-        const at = <usize>i << 2;
-        const left = size - i;
-        store4(y + at, f32x4.mul(f32x4.mul(load4(y + at, left), scale), load4(w + at, left)), left);
-      }
+      scaled(size, y, rootScale(squares, size, eps), w, y);
       x += bytes;
       z += bytes;
       y += bytes;
