@@ -1,13 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { readLines } from '@bytelm/example-shared/train';
-import { callCli, fails, ok, spawnCli, temporaryFolder, TEXT, writeConfigs } from '../testing/run.js';
+import { callCli, fails, ok, runsFolder, spawnCli, TEXT, writeConfigs } from '../testing/run.js';
 
-const folder = temporaryFolder();
-const at = (...parts: string[]) => join(folder, ...parts);
-const bytesOf = (...parts: string[]) => readFileSync(at(...parts)).toString('base64');
-const steps = (run: string) => readLines(at(run, 'log.jsonl')).filter((l) => l.type === 'step');
+const { folder, at, bytesOf, steps } = runsFolder();
 const configs = writeConfigs(folder);
 
 const shared = (out: string, ...more: string[]) => [...(more.includes('--data') ? [] : ['--data', at('text.txt')]), '--batch', '2', '--length', '48', '--backend', 'wasm', '--eval-every', '3', '--eval-bytes', '96', '--save-every', '2', '--out', at(out), ...more];

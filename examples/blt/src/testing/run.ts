@@ -4,7 +4,7 @@ import { writeBLTConfig, writeEntropyConfig, type BLTConfig, type EntropyModelCo
 import { BLT_PRESETS } from '../presets.js';
 import { runCli } from '../run-cli.js';
 
-export { REPOSITORY, temporaryFolder, TEXT, writeJson } from '@bytelm/example-shared/testing';
+export { REPOSITORY, runsFolder, TEXT, writeJson } from '@bytelm/example-shared/testing';
 export const { spawnCli, callCli, ok, fails } = testCli('blt', runCli);
 
 const layer = { numKvHeads: 2, dIntermediate: 48, numHeads: 2, normEps: 1e-5, numLayers: 1 };

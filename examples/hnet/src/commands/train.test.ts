@@ -4,18 +4,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { initBackend, Rng } from '@bytelm/core';
 import { saveSafetensors, stateDict } from '@bytelm/core/io';
-import { readLines } from '@bytelm/example-shared/train';
 import type { HNetConfig } from '../config.js';
 import { createHNet, stageOfParameter } from '../model.js';
 import { parameterShapes } from '../parameter-shapes.js';
-import { callCli, REPOSITORY, SMALL, spawnCli, temporaryFolder, TEXT, writeJson } from '../testing/run.js';
+import { callCli, REPOSITORY, runsFolder, SMALL, spawnCli, TEXT, writeJson } from '../testing/run.js';
 import { decays } from '../train/parameter-groups.js';
 
-const folder = temporaryFolder();
-const at = (...parts: string[]) => join(folder, ...parts);
-const bytesOf = (...parts: string[]) => readFileSync(at(...parts)).toString('base64');
-const steps = (run: string) => readLines(at(run, 'log.jsonl')).filter((l) => l.type === 'step');
-const checkpoints = (run: string) => readdirSync(at(run)).filter((n) => n.startsWith('checkpoint-'));
+const { folder, at, bytesOf, steps, evaluations, checkpoints } = runsFolder();
 
 beforeAll(() => {
   writeFileSync(at('text.txt'), TEXT);
@@ -39,7 +34,7 @@ describe('train', () => {
     expect(Object.keys(logged[0]!)).toEqual(['type', 'step', 'loss', 'crossEntropy', 'ratio0', 'bytesPerChunk', 'lr', 'gradNorm', 'bytes', 'bytesPerSecond', 'ms']);
     expect(logged[0]!.bytes).toBe(96);
     expect(logged[5]!.crossEntropy).toBeLessThan(logged[0]!.crossEntropy as number);
-    expect(readLines(at('whole', 'log.jsonl')).filter((l) => l.type === 'evaluation').map((l) => l.step)).toEqual([2, 4, 6]);
+    expect(evaluations('whole').map((l) => l.step)).toEqual([2, 4, 6]);
     expect(bytesOf('whole', 'model.safetensors')).toBe(bytesOf('whole', 'checkpoint-00000006', 'model.safetensors'));
     const { code: refused, stderr: why } = await callCli(...run('whole', '--steps', '6'));
     expect([refused, why]).toEqual([1, expect.stringMatching(/already holds a run.*--resume continues it/s)]);

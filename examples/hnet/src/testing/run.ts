@@ -3,7 +3,7 @@ import { testCli } from '@bytelm/example-shared/testing';
 import type { HNetConfig } from '../config.js';
 import { runCli } from '../run-cli.js';
 
-export { REPOSITORY, temporaryFolder, TEXT, writeJson } from '@bytelm/example-shared/testing';
+export { REPOSITORY, runsFolder, temporaryFolder, TEXT, writeJson } from '@bytelm/example-shared/testing';
 export const { spawnCli, callCli, ok, fails } = testCli('hnet', runCli);
 
 /** One Mamba-2 block around one attention block: trains in milliseconds. */

@@ -1,4 +1,4 @@
-export { temporaryFolder, testCli, TEXT, REPOSITORY, writeJson, type CliTester, type Ran, type SpawnOptions } from './run.js';
+export { runsFolder, temporaryFolder, testCli, TEXT, REPOSITORY, writeJson, type CliTester, type Ran, type RunsFolder, type SpawnOptions } from './run.js';
 export { checkReadme } from './readme.js';
 export { batchOf, packed, padded, PASSAGE } from './rows.js';
 export {

@@ -1,11 +1,12 @@
 /** Helpers for tests of a command line. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, expect, vi } from 'vitest';
+import { readLines } from '../train/train-log.js';
 
 /** Wherever the command runs, this repository's. */
 const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
@@ -96,6 +97,33 @@ export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'bytelm-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** A temporary folder of training runs, and what tests read of them; paths are relative to it. */
+export interface RunsFolder {
+  readonly folder: string;
+  at(...parts: string[]): string;
+  /** A whole file as base64, to be compared. */
+  bytesOf(...parts: string[]): string;
+  /** Logged lines of a run, in order. */
+  steps(run: string): Record<string, unknown>[];
+  evaluations(run: string): Record<string, unknown>[];
+  /** Names of a run's checkpoints. */
+  checkpoints(run: string): string[];
+}
+
+export function runsFolder(): RunsFolder {
+  const folder = temporaryFolder();
+  const at = (...parts: string[]) => join(folder, ...parts);
+  const logged = (run: string, type: string) => readLines(at(run, 'log.jsonl')).filter((l) => l.type === type);
+  return {
+    folder,
+    at,
+    bytesOf: (...parts) => readFileSync(at(...parts)).toString('base64'),
+    steps: (run) => logged(run, 'step'),
+    evaluations: (run) => logged(run, 'evaluation'),
+    checkpoints: (run) => readdirSync(at(run)).filter((n) => n.startsWith('checkpoint-')),
+  };
 }
 
 export function writeJson(folder: string, name: string, value: unknown): string {
