@@ -98,7 +98,7 @@ async function timeOf(run: () => tf.TensorContainer, budget: number): Promise<nu
 }
 
 /** Runs the cases on the active webgpu backend. */
-export async function gpuRows({ size, budget, only, say }: { size?: number; budget: number; only?: string | undefined; say: (line: string) => void }): Promise<{ device: string; rows: GpuRow[] }> {
+export async function gpuRows({ size, budget, only, say }: { size?: number; budget: number; only?: string | undefined; say: (line: string) => void }): Promise<{ device: string; isSoftware: boolean; rows: GpuRow[] }> {
   const { device: name, isSoftware } = await initBackend('webgpu');
   tf.env().set('WEBGPU_CPU_FORWARD', false);
   const rows: GpuRow[] = [];
@@ -118,7 +118,7 @@ export async function gpuRows({ size, budget, only, say }: { size?: number; budg
     const stockMs = /bf16|int8/.test(c.name) ? undefined : await timed('portable');
     rows.push({ name: c.name, ms, ...(c.flops && { gflops: c.flops / ms / 1e6 }), gbytes: c.bytes / ms / 1e6, ...(stockMs && { stockMs }) });
   }
-  return { device: name, rows };
+  return { device: name, isSoftware, rows };
 }
 
 /** The rows as Markdown. */

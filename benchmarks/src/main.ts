@@ -4,6 +4,7 @@ import { BACKEND_NAMES, BytelmError, ConfigError, type BackendName } from '@byte
 import { HNET_PRESETS } from '@bytelm/example-hnet';
 import { byteifiedRows, byteifiedTable, type ByteifiedRow } from './byteified-table.js';
 import { contextRows, growthPlot, growthTable, memoryRows } from './growth-plots.js';
+import { gpuDecodeRows, gpuDecodeTable } from './gpu-decode.js';
 import { gpuRows, gpuTable, type GpuRow } from './gpu-kernels.js';
 import { machine } from './machine.js';
 import { opsTable, type OpRow } from './ops/table.js';
@@ -85,9 +86,11 @@ async function run(name: string, options: Options): Promise<void> {
     return;
   }
   if (name === 'gpu') {
-    const { device, rows } = await gpuRows({ budget: options.seconds * 5, only: options.only, say });
+    const { device, isSoftware, rows } = await gpuRows({ budget: options.seconds * 5, only: options.only, say });
+    const models = isSoftware ? ['demo'] : ['demo', 'hnet-1stage-8M', 'mambabyte-8M', 'llamabyte-8M'];
+    const decode = await gpuDecodeRows(options.only ? models.filter((m) => `decode ${m}`.includes(options.only!)) : models, say);
     const file: ResultFile<GpuRow> = { ...base, rows };
-    return finish({ ...file, device }, `# GPU kernels\n\n${machineLine(file)} ${device}.\n\n${gpuTable(rows)}\n`);
+    return finish({ ...file, device, decode }, `# GPU kernels\n\n${machineLine(file)} ${device}.\n\n${gpuTable(rows)}\n\n${gpuDecodeTable(decode)}\n`);
   }
   if (name === 'byteified') {
     const sizes = options.size ?? ['6M', '85M'];

@@ -27,6 +27,8 @@ export interface OnDevice<X, Y, S = any, D = any> {
   extend(state: D, room: number): D;
   /** One position of every row, inside of `tf.tidy`. */
   step(x: X, state: D, rows: DeviceRows): Y;
+  /** Of decoders that attend to the main network's outputs: takes those of the active rows, (B, Dg), as in `SequenceModel`. */
+  remember?(chunks: tf.Tensor2D, state: D, rows: DeviceRows): void;
 }
 
 /** What a chunker decided on the device. */

@@ -28,7 +28,8 @@ export function lmOnDevice({ embed, backbone, head }: SequenceLMParts, documentE
     }),
     extend: (state, room) => ({ ...state, ...plain.extend(state, room) }),
     step(ids, state, rows) {
-      const logits = plain.step(ids, state, { ...rows, fresh: state.ended });
+      const fresh = rows.fresh ? tf.maximum(rows.fresh, state.ended as tf.Tensor1D) : state.ended;
+      const logits = plain.step(ids, state, { ...rows, fresh });
       noteEnds(ids, state);
       return logits;
     },

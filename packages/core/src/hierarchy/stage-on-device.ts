@@ -7,7 +7,6 @@ import type { StageParts, StageState } from './stage.js';
  * those without a boundary keep its state as it was. Its kernels leave at once where no row has one.
  */
 export function stageOnDevice({ encoder, chunker, downsample, main, upsample, decoder }: StageParts): OnDevice<tf.Tensor2D, tf.Tensor2D, StageState> | undefined {
-  if (decoder.remember) return undefined;
   const parts = {
     encoder: encoder.onDevice,
     chunker: chunker.onDevice,
@@ -21,8 +20,10 @@ export function stageOnDevice({ encoder, chunker, downsample, main, upsample, de
     const decision = parts.chunker!.step(encoded, state.chunker, rows);
     rows.boundaries?.push(decision.boundary);
     const chunks = parts.downsample!.step({ encoded, decision }, state.downsample, rows);
-    const z = parts.main!.step(chunks, state.main, { ...rows, active: decision.boundary });
+    const fired = { ...rows, active: decision.boundary };
+    const z = parts.main!.step(chunks, state.main, fired);
     const y = parts.upsample!.step({ main: z, encoded, decision }, state.upsample, rows);
+    parts.decoder!.remember?.(z, state.decoder, fired);
     return parts.decoder!.step(y, state.decoder, rows);
   });
 }

@@ -3,12 +3,12 @@ import type { DeviceRows, OnDevice } from '../contracts/on-device.js';
 import type { AddedPair, ResidualBlock, ResidualPair } from '../contracts/residual-block.js';
 import type { ResidualStackState } from './residual-stack.js';
 
-/** Steps of a stack on the device, where all of its blocks have them and none attends to a main network. `end` joins the last pair. */
+/** Steps of a stack on the device, where all of its blocks have them. `end` joins the last pair. */
 export function stackOnDevice(
   blocks: readonly ResidualBlock[],
   end: (pair: AddedPair<tf.Tensor2D>) => tf.Tensor2D,
 ): OnDevice<tf.Tensor2D, tf.Tensor2D, ResidualStackState, ResidualStackState> | undefined {
-  const steps = blocks.flatMap((b) => (b.onDevice && !b.remember ? [b.onDevice] : []));
+  const steps = blocks.flatMap((b) => (b.onDevice ? [b.onDevice] : []));
   if (steps.length < blocks.length) return undefined;
   return {
     canStep: (batchSize) => steps.every((s) => s.canStep(batchSize)),
@@ -18,5 +18,8 @@ export function stackOnDevice(
       const last = steps.reduce((pair, s, i) => s.step(pair, layers[i], rows), { hidden: x } as ResidualPair<tf.Tensor2D>);
       return end(last as AddedPair<tf.Tensor2D>);
     },
+    ...(steps.some((s) => s.remember) && {
+      remember: (chunks: tf.Tensor2D, { layers }: ResidualStackState, rows: DeviceRows) => steps.forEach((s, i) => s.remember?.(chunks, layers[i], rows)),
+    }),
   };
 }

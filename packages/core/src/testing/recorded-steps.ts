@@ -7,6 +7,7 @@ import { Rng } from '../rng.js';
 import { cloneState, disposeState } from '../state.js';
 import { recordStep, type RecordedStep } from '../webgpu/recorder.js';
 import { maxError } from './expect.js';
+import { traceWebGpu } from './webgpu.js';
 
 /** Rows of different lengths side by side, (B*L) with zeros behind them. */
 function padded(rows: readonly Int32Array[]): { ids: Int32Array; lengths: number[]; length: number } {
@@ -49,7 +50,9 @@ export async function expectRecordedSteps(model: ByteLM, rows: readonly Int32Arr
         return { logits, ...Object.fromEntries(boundaries.map((b, s) => [`stage ${s}`, b])) };
       },
     });
-  let recorded = record();
+  // While it is recorded, keys of kernels are checked against their texts.
+  let recorded!: RecordedStep;
+  traceWebGpu(() => void (recorded = record()));
   const { dispatches } = recorded;
   const whole = padded(rows);
   const ctx = new SequenceContext(B, whole.length, whole);

@@ -7,6 +7,7 @@ import {
   Module,
   type AddedPair,
   type ChunkMemory,
+  type OnDevice,
   type ResidualBlock,
   type ResidualPair,
   type Rng,
@@ -21,6 +22,7 @@ import { canStepOnWebGpu } from '../kernels/transformer-step/webgpu.js';
 import { KvCache, type KvCacheState } from '../kv-cache.js';
 import { decodeAttention } from '../ops/decode-attention.js';
 import { CrossAttention, type CrossAttentionConfig } from './cross-attention.js';
+import { crossBlockOnDevice } from './cross-block-on-device.js';
 
 export interface CrossAttentionBlockConfig extends CrossAttentionConfig {
   /** Slots that a chunk consists of, k: chunks are k·dModel wide. */
@@ -42,6 +44,7 @@ export class CrossAttentionBlock extends Module implements ResidualBlock<KvCache
   readonly additions = 1;
   readonly slotsPerChunk: number;
   readonly attention: CrossAttention;
+  readonly onDevice: OnDevice<ResidualPair<tf.Tensor2D>, AddedPair<tf.Tensor2D>, KvCacheState>;
   /** A row's keys and values of one chunk: a ring that each new chunk fills wholly. */
   private readonly cache: KvCache;
 
@@ -57,6 +60,7 @@ export class CrossAttentionBlock extends Module implements ResidualBlock<KvCache
     this.slotsPerChunk = slotsPerChunk;
     this.attention = this.addModule('', new CrossAttention(config, rng));
     this.cache = new KvCache({ numKvHeads: numHeads, headDim: dModel / numHeads, windowLeft: slotsPerChunk - 1, initialCapacity: slotsPerChunk });
+    this.onDevice = crossBlockOnDevice(this);
   }
 
   /** @throws DataError without `ctx.memory`. */

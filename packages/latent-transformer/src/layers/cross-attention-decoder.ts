@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { after, ConfigError, Linear, Module, type MaybePromise, type Rng, type SequenceContext, type SequenceModel } from '@bytelm/core';
+import { after, ConfigError, Linear, Module, type MaybePromise, type OnDevice, type Rng, type SequenceContext, type SequenceModel } from '@bytelm/core';
 
 export interface CrossAttentionDecoderConfig {
   /** Width of the main network's outputs. */
@@ -27,7 +27,8 @@ export class CrossAttentionDecoder<S = any> extends Module implements SequenceMo
   readonly config: Readonly<CrossAttentionDecoderConfig>;
   readonly projection: Linear;
   readonly inner: SequenceModel<S>;
-  /** Where the inner model has it. */
+  /** Both where the inner model has it. */
+  readonly onDevice: OnDevice<tf.Tensor2D, tf.Tensor2D, S> | undefined;
   readonly rollback?: (state: S, rows: readonly number[], steps: readonly number[]) => S;
 
   /**
@@ -44,6 +45,8 @@ export class CrossAttentionDecoder<S = any> extends Module implements SequenceMo
     this.config = config;
     this.projection = this.addModule(projectionName, new Linear({ inFeatures: dMemory, outFeatures: slotsPerChunk * inner.dModel, bias: false, initStd, initCut }, rng?.fork(projectionName)));
     this.inner = this.addModule('', inner);
+    const { onDevice } = inner;
+    this.onDevice = onDevice && { ...onDevice, remember: (chunks, state, rows) => onDevice.remember?.(this.projection.forward(chunks), state, rows) };
     if (inner.rollback) this.rollback = (state, rows, steps) => inner.rollback!(state, rows, steps);
   }
 

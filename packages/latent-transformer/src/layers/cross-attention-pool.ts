@@ -11,7 +11,9 @@ import {
   splitLast,
   takeRows,
   type BoundaryDecision,
+  type DeviceDecision,
   type Downsampler,
+  type OnDevice,
   type Rng,
   type Segmentation,
   type SequenceContext,
@@ -24,6 +26,7 @@ import { KvCache, type KvCacheState } from '../kv-cache.js';
 import { decodeAttention } from '../ops/decode-attention.js';
 import { CrossAttention, type CrossAttentionConfig } from './cross-attention.js';
 import { joinOpenBytes, layPatches, openMaximum, raised, type CrossAttentionPoolState, type KeysValues } from './open-patches.js';
+import { poolOnDevice } from './pool-on-device.js';
 
 export interface CrossAttentionPoolConfig extends CrossAttentionConfig {
   /** Query slots of a patch, k: a chunk is k·dModel wide. */
@@ -57,7 +60,9 @@ export class CrossAttentionPool extends Module implements Downsampler<CrossAtten
   readonly queriesPerChunk: number;
   readonly projection: Linear;
   readonly layers: readonly CrossAttention[];
-  private readonly cache: KvCache;
+  readonly onDevice: OnDevice<{ encoded: tf.Tensor2D; decision: DeviceDecision }, tf.Tensor2D, CrossAttentionPoolState>;
+  /** Of the bytes of open patches. */
+  readonly cache: KvCache;
 
   /** @throws ConfigError */
   constructor(config: CrossAttentionPoolConfig, rng?: Rng) {
@@ -77,6 +82,7 @@ export class CrossAttentionPool extends Module implements Downsampler<CrossAtten
     this.projection = this.addModule(projection, new Linear({ inFeatures: dModel, outFeatures: this.dOut, bias: false, initStd, initCut }, rng?.fork(projection)));
     this.layers = Array.from({ length: layers }, (_, i) => this.addModule(`${prefix}.${i}`, new CrossAttention(config, rng?.fork(`${prefix}.${i}`))));
     this.cache = new KvCache({ numKvHeads: numHeads, headDim: dModel / numHeads, initialCapacity: 16 });
+    this.onDevice = poolOnDevice(this);
   }
 
   /** (B, L, layers·D) → (B, M, k·D), differentiable; chunks beyond a row's last one are 0. */
@@ -216,7 +222,8 @@ export class CrossAttentionPool extends Module implements Downsampler<CrossAtten
     return tf.reshape(slots, [B, M, this.dOut]) as tf.Tensor3D;
   }
 
-  private outputsOf(encoded: tf.Tensor3D): tf.Tensor3D[] {
+  /** What each attention layer reads of (B, L, layers·D). @internal */
+  outputsOf(encoded: tf.Tensor3D): tf.Tensor3D[] {
     const n = this.layers.length;
     return n === 1 ? [encoded] : (splitLast(encoded, Array<number>(n).fill(this.dModel)) as tf.Tensor3D[]);
   }
@@ -226,5 +233,5 @@ export class CrossAttentionPool extends Module implements Downsampler<CrossAtten
   }
 }
 
-/** The published double residual. */
-const twice = <T extends tf.Tensor>(x: T, attended: tf.Tensor): T => tf.add(tf.mul(x, 2), attended) as T;
+/** The published double residual. @internal */
+export const twice = <T extends tf.Tensor>(x: T, attended: tf.Tensor): T => tf.add(tf.mul(x, 2), attended) as T;

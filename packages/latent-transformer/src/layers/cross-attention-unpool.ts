@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { checkShape, ConfigError, hostTensor, hostValues, type Upsampler } from '@bytelm/core';
+import { checkShape, ConfigError, hostTensor, hostValues, withoutState, type Upsampler } from '@bytelm/core';
 
 export interface CrossAttentionUnpoolConfig {
   /** Width of the encoder, and of the decoder. */
@@ -17,6 +17,7 @@ export class CrossAttentionUnpool implements Upsampler<null> {
   readonly dModel: number;
   readonly dEncoded: number;
   readonly layers: number;
+  readonly onDevice = withoutState(({ encoded }: { encoded: tf.Tensor2D }) => this.last(encoded));
 
   /** @throws ConfigError */
   constructor({ dModel, layers = 1 }: CrossAttentionUnpoolConfig) {

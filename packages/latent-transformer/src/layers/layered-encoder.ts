@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { after, ConfigError, Module, type MaybePromise, type SequenceContext, type SequenceModel } from '@bytelm/core';
+import { after, ConfigError, joinOnDevice, Module, type MaybePromise, type OnDevice, type SequenceContext, type SequenceModel } from '@bytelm/core';
 
 export interface LayeredEncoderState {
   layers: unknown[];
@@ -18,7 +18,8 @@ export class LayeredEncoder extends Module implements SequenceModel<LayeredEncod
   readonly dModel: number;
   readonly dOut: number;
   readonly layers: readonly SequenceModel[];
-  /** Where all layers have it. */
+  /** Both where all layers have it. */
+  readonly onDevice: OnDevice<tf.Tensor2D, tf.Tensor2D, LayeredEncoderState> | undefined;
   readonly rollback?: (state: LayeredEncoderState, rows: readonly number[], steps: readonly number[]) => LayeredEncoderState;
 
   /** @throws ConfigError */
@@ -31,6 +32,7 @@ export class LayeredEncoder extends Module implements SequenceModel<LayeredEncod
     this.dModel = dModel;
     this.dOut = dModel * layers.length;
     this.layers = layers.map((l) => this.addModule('', l));
+    this.onDevice = layersOnDevice(layers);
     if (layers.every((l) => l.rollback)) {
       this.rollback = (state, rows, steps) => ({ layers: layers.map((l, i) => l.rollback!(state.layers[i], rows, steps)) });
     }
@@ -77,4 +79,15 @@ export class LayeredEncoder extends Module implements SequenceModel<LayeredEncod
     };
     return from(0);
   }
+}
+
+/** Where all layers have steps on the device; the state is a list by the layers' numbers. */
+function layersOnDevice(layers: readonly SequenceModel[]): OnDevice<tf.Tensor2D, tf.Tensor2D, LayeredEncoderState> | undefined {
+  const parts = Object.fromEntries(layers.map((l, i) => [String(i), l.onDevice]));
+  const inner = joinOnDevice(parts, (x: tf.Tensor2D, state, rows) => {
+    const shown: tf.Tensor2D[] = [];
+    layers.forEach((l, i) => shown.push(l.onDevice!.step(shown.at(-1) ?? x, state[i], rows)));
+    return tf.concat(shown, -1);
+  });
+  return inner && { ...inner, begin: ({ layers: own }, room) => inner.begin(own, room) };
 }

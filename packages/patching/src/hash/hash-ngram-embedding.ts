@@ -1,4 +1,4 @@
-import { ConfigError, DataError, embedding, hostTensor, hostValues, Module, canReadSync, type ByteEmbedder, type Rng, type SequenceContext } from '@bytelm/core';
+import { ConfigError, DataError, embedding, hostTensor, hostValues, Module, canReadSync, type ByteEmbedder, type OnDevice, type Rng, type SequenceContext } from '@bytelm/core';
 import type { HostTensor, TensorSource } from '@bytelm/core/io';
 import * as tf from '@tensorflow/tfjs-core';
 import { hashNgramsOnHost } from '../kernels/hash-ngrams/limbs.js';
@@ -9,6 +9,7 @@ import { frozenSumOp } from './frozen-sum.js';
 import { hashEmbedding } from './hash-embedding.js';
 import { fileTable, memoryTable, type HostTable } from './host-table.js';
 import { historyOf } from './hash-options.js';
+import { ngramsOnDevice } from './ngrams-on-device.js';
 import { storedTables, type TableLayout } from './table-source.js';
 
 /** The last bytes of each row, (B, max size − 1), zeros where it has none yet. */
@@ -42,6 +43,8 @@ export class HashNgramEmbedding extends Module implements ByteEmbedder<HashNgram
   readonly weight: tf.Variable;
   /** Of each table its pieces; empty for tables on the host. */
   readonly tables: readonly (readonly tf.Variable[])[];
+  /** Of tables that are there. */
+  readonly onDevice: OnDevice<tf.Tensor1D, tf.Tensor2D, HashNgramState> | undefined;
   private hostTables: HostTable[] | undefined;
   private readonly history: number;
 
@@ -57,6 +60,7 @@ export class HashNgramEmbedding extends Module implements ByteEmbedder<HashNgram
     this.weight = this.addParameter(names.bytes, initial(vocabSize));
     const onDevice = storage === 'device' ? this.numTables : 0;
     this.tables = Array.from({ length: onDevice }, (_, t) => [...this.pieces(t)].map(([name, rows]) => this.addParameter(name, initial(rows))));
+    if (onDevice) this.onDevice = ngramsOnDevice({ bytes: this.weight, tables: this.tables }, this.attrs(this.history));
   }
 
   get names(): ResolvedConfig['names'] {

@@ -1,9 +1,11 @@
-import { after, ConfigError, SequenceContext, type ByteLM, type ByteVocabulary, type MaybePromise } from '@bytelm/core';
+import { after, ConfigError, SequenceContext, type ByteLM, type ByteVocabulary, type DeviceDecision, type MaybePromise, type OnDevice } from '@bytelm/core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { entropies, forgetRows, readPiece, readRows, readStep } from '../entropy/entropies.js';
 import { opensNext, prepareRule, type EntropyRule, type PreparedRule } from '../entropy/entropy-rule.js';
 import { contextIds, documentStarts } from './documents.js';
+import { entropiesOnDevice } from './entropy-on-device.js';
 import { checkWhole, resolveVocabulary, RulePatcher, unread, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
-import { translateIds } from './translate-ids.js';
+import { isSameVocabulary, translateIds } from './translate-ids.js';
 
 export interface EntropyPatcherOptions extends PatcherOptions, EntropyRule {
   /** The byte language model whose uncertainty opens patches. It stays as it is: its weights are no parameters of the patcher. */
@@ -42,6 +44,8 @@ export class EntropyPatcher extends RulePatcher<EntropyPatcherState> {
   readonly rule: Readonly<EntropyRule>;
   readonly resetOnNewline: boolean;
   readonly modelVocabulary: ByteVocabulary;
+  /** Where the model has it, and numbers bytes as the ids do. */
+  readonly onDevice: OnDevice<tf.Tensor2D, DeviceDecision, EntropyPatcherState> | undefined;
   private readonly prepared: PreparedRule;
   private readonly pieceLength: number | undefined;
   /** The id the model forgets behind. */
@@ -64,6 +68,8 @@ export class EntropyPatcher extends RulePatcher<EntropyPatcherState> {
     this.newline = resetOnNewline ? 0x0a + this.vocabulary.offset : undefined;
     if (pieceLength !== undefined) checkWhole('EntropyPatcher', 'pieceLength', pieceLength);
     this.pieceLength = pieceLength;
+    const { prepared: rule, maxChunkLength, documentEnds, newline } = this;
+    if (isSameVocabulary(this.vocabulary, this.modelVocabulary)) this.onDevice = entropiesOnDevice({ model, rule, maxChunkLength, documentEnds, newline });
   }
 
   initState(batchSize: number): EntropyPatcherState {

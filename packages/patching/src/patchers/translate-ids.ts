@@ -1,12 +1,15 @@
 import { DataError, type ByteVocabulary } from '@bytelm/core';
 
+/** Do both number bytes and their begin and end alike? */
+export const isSameVocabulary = (a: ByteVocabulary, b: ByteVocabulary): boolean => a.offset === b.offset && a.bos === b.bos && a.eos === b.eos;
+
 /**
  * The same bytes and the same begin and end ids in another vocabulary.
  *
  * @throws DataError for a special id that the other one has not.
  */
 export function translateIds(ids: Int32Array, from: ByteVocabulary, to: ByteVocabulary): Int32Array {
-  if (from.offset === to.offset && from.bos === to.bos && from.eos === to.eos) return ids;
+  if (isSameVocabulary(from, to)) return ids;
   return ids.map((id) => {
     if (id === from.bos) return to.bos;
     if (id === from.eos) return to.eos;
