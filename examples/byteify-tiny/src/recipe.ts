@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import type { StageLossWeights } from '@bytelm/distill';
 import type { BackendChoice, ByteRange } from '@bytelm/example-shared/cli';
 import type { WordListTask } from '@bytelm/example-shared/spelling';
 
@@ -38,7 +39,8 @@ export interface Recipe {
   teacher: Training & { preset: string; warmup: number; decay: number };
   /** Layers around the teacher's. */
   local: { encoderLayers: number; decoderLayers: number; heads: number; intermediate: number };
-  stage1: StudentTraining;
+  /** With the weights of its losses in place of the published ones, and the layers that patches are compared behind. Recipes of before have neither. */
+  stage1: StudentTraining & { weights?: Partial<StageLossWeights>; encoderBlocks?: number };
   stage2: StudentTraining;
   compress: StudentTraining & {
     /** Bytes a patch, as multiples of the tokenizer's. */

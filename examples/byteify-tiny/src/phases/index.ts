@@ -71,8 +71,8 @@ const common = ({ data, seed, backend, scoreBytes }: Recipe, out: string, { batc
   backend,
   batch,
   patches,
-  evalEvery: 50,
-  saveEvery: 50,
+  evalEvery: 100,
+  saveEvery: 100,
   keep: 1,
   tokenCache: cacheOf(out),
 });
@@ -92,6 +92,8 @@ const byteifySettings = (recipe: Recipe, folder: string, teacherFolder: string) 
     stage1Lr: stage1.lr,
     stage2Lr: stage2.lr,
     stage2GlobalLr: stage2.globalLr ?? null,
+    weights: stage1.weights,
+    encoderBlocks: stage1.encoderBlocks,
   };
 };
 
