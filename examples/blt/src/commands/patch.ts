@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { ConfigError } from '@bytelm/core';
 import { openByteFiles } from '@bytelm/core/train';
-import { count, createProgress, duration, real, startBackend, stopSignal, whole, withSharedOptions, type SharedOptions } from '@bytelm/example-shared/cli';
+import { count, createProgress, duration, rate, real, startBackend, stopSignal, whole, withSharedOptions, type SharedOptions } from '@bytelm/example-shared/cli';
 import type { EntropyModel } from '@bytelm/latent-transformer';
 import { BpePatcher, EntropyPatcher, openSubwordTokenizer } from '@bytelm/patching';
 import { patchFiles, type OfflinePatcher } from '@bytelm/patching/offline';
@@ -120,7 +120,7 @@ async function patch(patcher: OfflinePatcher, options: PatchOptions): Promise<vo
       signal,
       onProgress: (p) => {
         progress ??= createProgress({ total: p.totalBytes, start: p.bytes, unit: 'byte' });
-        progress.update(p.bytes, `${count(p.bytesPerSecond)} bytes/s`);
+        progress.update(p.bytes, `${rate(p.bytesPerSecond)} bytes/s`);
       },
     });
     progress?.stop();
@@ -128,7 +128,7 @@ async function patch(patcher: OfflinePatcher, options: PatchOptions): Promise<vo
     if (options.json) process.stdout.write(`${JSON.stringify({ bytes, bytesPerPatch: bytesPerChunk, shards, kept, seconds, folders })}\n`);
     else {
       const reused = kept ? `, ${kept} of them made before` : '';
-      process.stdout.write(`${count(bytes)} bytes in ${shards} shards${reused}: ${bytesPerChunk.toFixed(3)} bytes per patch, ${count(bytesPerSecond)} bytes/s, ${duration(seconds)}\n${folders.join('\n')}\n`);
+      process.stdout.write(`${count(bytes)} bytes in ${shards} shards${reused}: ${bytesPerChunk.toFixed(3)} bytes per patch, ${rate(bytesPerSecond)} bytes/s, ${duration(seconds)}\n${folders.join('\n')}\n`);
     }
   } catch (e) {
     // Asked for: what is there is whole, and the next run goes on.

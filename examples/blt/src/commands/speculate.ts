@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { ByteTokenizer, DataError, generate, Rng, type HierarchicalLM, type SamplingOptions } from '@bytelm/core';
-import { count, numberList, readInputs, real, stopSignal, whole, withSharedOptions } from '@bytelm/example-shared/cli';
+import { count, numberList, rate, readInputs, real, stopSignal, whole, withSharedOptions } from '@bytelm/example-shared/cli';
 import { startModel, withModelOptions } from '@bytelm/example-shared/model';
 import { BLT, type BLTModelOptions } from '../family.js';
 import { speculate, type SpeculationReport } from '../speculate.js';
@@ -85,7 +85,7 @@ async function decode(model: HierarchicalLM, prompts: readonly Int32Array[], dra
     bytes += report.ids.length;
   }
   line.bytesPerSecond = bytes / ((performance.now() - begin) / 1000);
-  process.stderr.write(`${draftLength ? `drafts of ${draftLength}` : 'plain decoding'}: ${count(bytes)} bytes, ${count(line.bytesPerSecond)} bytes/s with reading the prompts\n`);
+  process.stderr.write(`${draftLength ? `drafts of ${draftLength}` : 'plain decoding'}: ${count(bytes)} bytes, ${rate(line.bytesPerSecond)} bytes/s with reading the prompts\n`);
   return line;
 }
 

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { BYTE_VOCABULARIES, type SequenceLM } from '@bytelm/core';
 import { bitsPerByte } from '@bytelm/core/evaluation';
 import { writeFileAtomic } from '@bytelm/core/io';
-import { breathe, compact, count, createProgress, real, startBackend, stopSignal, whole, withSharedOptions } from '@bytelm/example-shared/cli';
+import { breathe, compact, count, createProgress, rate, real, startBackend, stopSignal, whole, withSharedOptions } from '@bytelm/example-shared/cli';
 import { rowText } from '@bytelm/example-shared/commands';
 import { chunkRow, withModelOptions, type ModelOptions } from '@bytelm/example-shared/model';
 import { chunksPage, lossCurveSvg, type ChunkRow } from '@bytelm/example-shared/page';
@@ -83,7 +83,7 @@ async function look(model: SequenceLM, sample: Sample, options: DemoOptions, tit
   process.stdout.write('writes: ');
   const begin = performance.now();
   const text = await continueText(model, sample.prompt, { vocabulary: VOCABULARY, maxBytes: options.bytes, temperature: 0.7, seed: options.seed }, (piece) => process.stdout.write(piece));
-  print(`\n(${count(options.bytes / ((performance.now() - begin) / 1000))} bytes/s)`);
+  print(`\n(${rate(options.bytes / ((performance.now() - begin) / 1000))} bytes/s)`);
   return { row, bpb, text };
 }
 
@@ -106,7 +106,7 @@ async function train(model: SequenceLM, source: HNetSource, sample: Sample, rati
       const loss = e.parts.crossEntropy! / Math.LN2;
       smooth = smooth === undefined ? loss : 0.9 * smooth + 0.1 * loss;
       log.push({ type: 'step', step: e.step, crossEntropy: e.parts.crossEntropy! });
-      progress.update(Math.min(seconds, Math.round(e.seconds)), `step ${e.step} · loss ${smooth.toFixed(3)} bits per byte · ${count(e.bytesPerSecond)} bytes/s`);
+      progress.update(Math.min(seconds, Math.round(e.seconds)), `step ${e.step} · loss ${smooth.toFixed(3)} bits per byte · ${rate(e.bytesPerSecond)} bytes/s`);
       await breathe();
     }
   } finally {

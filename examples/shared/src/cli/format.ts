@@ -1,6 +1,9 @@
 /** `1234567` → `1,234,567`, the same on every machine. */
 export const count = (n: number): string => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, ',');
 
+/** Of something per second: as `count`, slow ones with two digits behind the point. */
+export const rate = (n: number): string => (n < 10 ? n.toFixed(2) : count(n));
+
 /** Seconds → `45s`, `5m 12s`, `2h 03m`. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '?';

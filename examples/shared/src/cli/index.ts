@@ -1,4 +1,4 @@
-export { compact, count, duration } from './format.js';
+export { compact, count, duration, rate } from './format.js';
 export { createProgress, type Progress, type ProgressOptions } from './progress.js';
 export { readInputs, type InputText } from './read-input.js';
 export { errorText } from './report-error.js';

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { ConfigError } from '@bytelm/core';
 import { bitsPerByte } from '@bytelm/core/evaluation';
-import { count } from '../cli/format.js';
+import { count, rate } from '../cli/format.js';
 import { createProgress } from '../cli/progress.js';
 import { withSharedOptions } from '../cli/shared-options.js';
 import { byteRange, whole, type ByteRange } from '../cli/values.js';
@@ -69,7 +69,7 @@ async function run<S extends ModelSource, O extends ModelOptions, F extends obje
       bos: family.vocabulary.bos,
       byteOffset: family.vocabulary.offset,
       ...(stride !== undefined && { stride }),
-      onProgress: (p) => progress.update(p.bytes, `${p.bitsPerByte.toFixed(4)} bits per byte · ${count((1000 * p.bytes) / (performance.now() - begin))} bytes/s`),
+      onProgress: (p) => progress.update(p.bytes, `${p.bitsPerByte.toFixed(4)} bits per byte · ${rate((1000 * p.bytes) / (performance.now() - begin))} bytes/s`),
     });
     progress.stop();
     const how = `${report.mode}(${report.window}${report.stride === undefined ? '' : `, ${report.stride}`})`;

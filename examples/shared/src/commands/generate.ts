@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { ByteTokenizer, DataError, generate, Rng, type ByteLM } from '@bytelm/core';
-import { count } from '../cli/format.js';
+import { count, rate } from '../cli/format.js';
 import { readInputs } from '../cli/read-input.js';
 import { withSharedOptions } from '../cli/shared-options.js';
 import { breathe, stopSignal } from '../cli/stop-signal.js';
@@ -70,7 +70,7 @@ async function run<S extends ModelSource, O extends ModelOptions>(family: ModelF
   }
   const seconds = (performance.now() - begin) / 1000;
   const total = rows.reduce((n, r) => n + r.bytes.length, 0);
-  process.stderr.write(`${count(total)} bytes, ${count(total / seconds)} bytes/s with reading the prompt\n`);
+  process.stderr.write(`${count(total)} bytes, ${rate(total / seconds)} bytes/s with reading the prompt\n`);
   if (options.json) process.stdout.write(`${JSON.stringify(report(rows, source.name, options), null, 1)}\n`);
 }
 

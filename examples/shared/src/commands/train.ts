@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import { ConfigError } from '@bytelm/core';
-import { compact, count } from '../cli/format.js';
+import { compact, count, rate } from '../cli/format.js';
 import { createProgress, type Progress } from '../cli/progress.js';
 import { withSharedOptions, type SharedOptions } from '../cli/shared-options.js';
 import { startBackend } from '../cli/start.js';
@@ -151,7 +151,7 @@ function show(event: TrainRunEvent, progress: Progress, out: string, parts: { co
 
 function detail({ losses, bytesPerChunk, bytesPerSecond }: Extract<TrainRunEvent, { type: 'step' }>): string {
   const chunks = bytesPerChunk.length ? ` · ${bytesPerChunk.map((b) => b.toFixed(1)).join(' / ')} bytes per chunk` : '';
-  return `loss ${losses.crossEntropy!.toFixed(4)} (${(losses.crossEntropy! / Math.LN2).toFixed(3)} bits per byte)${chunks} · ${count(bytesPerSecond)} bytes/s`;
+  return `loss ${losses.crossEntropy!.toFixed(4)} (${(losses.crossEntropy! / Math.LN2).toFixed(3)} bits per byte)${chunks} · ${rate(bytesPerSecond)} bytes/s`;
 }
 
 function startLine<S extends RunSettings>({ data, parameters, step }: Extract<TrainRunEvent, { type: 'start' }>, { settings, name, rateNote = '' }: TrainStart<S>): string {
