@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compact, count, duration } from './format.js';
+import { compact, count, duration, rate } from './format.js';
 import { byteRange, numberList, real, whole } from './values.js';
 
 describe('values of options', () => {
@@ -34,5 +34,6 @@ describe('numbers for people', () => {
     expect([count(0), count(999), count(1234567)]).toEqual(['0', '999', '1,234,567']);
     expect([compact(12), compact(1470896), compact(679405312), compact(1.6e9)]).toEqual(['12', '1.47 M', '679 M', '1.60 G']);
     expect([duration(0.4), duration(59.6), duration(312), duration(7380), duration(NaN)]).toEqual(['0s', '1m 00s', '5m 12s', '2h 03m', '?']);
+    expect([rate(0.034), rate(9.5), rate(1234.5)]).toEqual(['0.03', '9.50', '1,235']);
   });
 });
