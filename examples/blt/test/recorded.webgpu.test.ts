@@ -16,7 +16,7 @@ describe('recorded steps of BLT', () => {
     const prompts = [40, 47];
     const rows = textIds(prompts.map((n) => n + STEPS));
     rows.forEach((row, i) => row.set([2, 1], 60 + 9 * i));
-    const dispatches = await expectRecordedSteps(model, rows, prompts, 2e-4);
+    const { dispatches } = await expectRecordedSteps(model, rows, prompts, 2e-4);
     expect(dispatches).toBeLessThanOrEqual(12 * blocks);
     disposeTiny(model);
   });

@@ -19,7 +19,7 @@ describe('recorded steps of H-Net', () => {
     ['two stages', 6],
   ])('with %s are those of `step` and of the full pass: boundaries and outputs, in at most twelve dispatches a block', async (kind, blocks) => {
     const model = tinyModel(kind, 1, { documentEnds: [END] });
-    const dispatches = await expectRecordedSteps(model, rows(), [5, 12], 2e-4);
+    const { dispatches } = await expectRecordedSteps(model, rows(), [5, 12], 2e-4);
     expect(dispatches).toBeLessThanOrEqual(12 * blocks);
     model.dispose();
   });

@@ -23,7 +23,7 @@ describe('recorded steps of transformers', () => {
     const model = new EntropyModel({ dModel: 12, numLayers: 2, numHeads: 2, dIntermediate: 16, window: 4, vocabSize: V }, new Rng(2));
     await expectRecordedSteps(model, rows.map((r) => r.subarray(0, 12)), [8, 8], 1e-4); // Rotary tables are made and stay.
     // Embedding, blocks, norm, head, document ends.
-    await expectNoLeak(async () => expect(await expectRecordedSteps(model, rows, [5, 9], 1e-4)).toBe(2 * 9 + 4));
+    await expectNoLeak(async () => expect((await expectRecordedSteps(model, rows, [5, 9], 1e-4)).dispatches).toBe(2 * 9 + 4));
     model.dispose();
   });
 
@@ -32,7 +32,7 @@ describe('recorded steps of transformers', () => {
     ['norms behind and of all heads', { names: 'olmo', qkNorm: 'all-heads', dInput: 16 }, 10],
   ])('are those of `step` while caches grow, with %s', async (_, config, perBlock) => {
     const model = byteTransformer(config);
-    expect(await expectRecordedSteps(model, rows, [5, 9], 2e-4)).toBe(2 * perBlock + 3);
+    expect((await expectRecordedSteps(model, rows, [5, 9], 2e-4)).dispatches).toBe(2 * perBlock + 3);
     model.dispose();
   });
 

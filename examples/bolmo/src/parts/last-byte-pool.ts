@@ -1,4 +1,4 @@
-import { Linear, Module, type BoundaryDecision, type Downsampler, type Rng, type Segmentation } from '@bytelm/core';
+import { Linear, Module, withoutState, type BoundaryDecision, type Downsampler, type Rng, type Segmentation } from '@bytelm/core';
 import { ChunkLayer } from '@bytelm/dynamic-chunking';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -12,6 +12,7 @@ export class LastBytePool extends Module implements Downsampler<null> {
   readonly dEncoded: number;
   readonly dOut: number;
   readonly projection: Linear;
+  readonly onDevice = withoutState(({ encoded }: { encoded: tf.Tensor2D }) => this.projection.forward(encoded));
   private readonly select = new ChunkLayer();
 
   constructor({ dModel }: { dModel: number }, rng?: Rng) {

@@ -1,5 +1,6 @@
 import { gatherRows, Linear, Module, putRows, RMSNorm, takeRows, type BoundaryDecision, type Rng, type Segmentation, type Upsampler } from '@bytelm/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { unpoolOnDevice } from './unpool-on-device.js';
 
 export interface PatchUnpoolState {
   /** (B, D) the normed output of the latest patch of each row. */
@@ -21,6 +22,7 @@ export class PatchUnpool extends Module implements Upsampler<PatchUnpoolState> {
   readonly dEncoded: number;
   readonly projection: Linear;
   readonly norm: RMSNorm;
+  readonly onDevice = unpoolOnDevice(this);
 
   constructor({ dModel, normEps = 1e-5 }: { dModel: number; normEps?: number }, rng?: Rng) {
     super();

@@ -1,11 +1,12 @@
-import { ConfigError, DataError, Embedding, Module, type ByteEmbedder, type Rng, type SequenceContext } from '@bytelm/core';
+import { ConfigError, DataError, Embedding, Module, type ByteEmbedder, type OnDevice, type Rng, type SequenceContext } from '@bytelm/core';
 import { BOLMO_VOCABULARY } from '@bytelm/distill';
 import * as tf from '@tensorflow/tfjs-core';
+import { suffixOnDevice } from './suffix-on-device.js';
 import type { SuffixTrie } from './suffix-trie.js';
 
 const { numIds } = BOLMO_VOCABULARY;
 /** Marks ends of subwords in the published tokenizer. The models never see it, and no entry holds it: it is passed over. */
-const SUBWORD_END = 3;
+export const SUBWORD_END = 3;
 
 export interface SuffixEmbeddingConfig {
   dModel: number;
@@ -39,6 +40,8 @@ export class SuffixEmbedding extends Module implements ByteEmbedder<SuffixEmbedd
   readonly bytes: Embedding;
   readonly subwords: Embedding | undefined;
   readonly trie: SuffixTrie | undefined;
+  /** With a table of subwords. */
+  readonly onDevice: OnDevice<tf.Tensor1D, tf.Tensor2D, SuffixEmbeddingState> | undefined;
   private readonly depth: number;
 
   /** @throws ConfigError when there is a subword table without a vocabulary, or one with more entries than rows. */
@@ -52,6 +55,7 @@ export class SuffixEmbedding extends Module implements ByteEmbedder<SuffixEmbedd
     if (trie.size > subwordVocabSize) throw new ConfigError(`[SuffixEmbedding] the subword vocabulary has ${trie.size} entries, the table ${subwordVocabSize} rows. Hint: take the tokenizer that the model was made with.`);
     this.trie = trie;
     this.subwords = this.addModule('subword_embedding', new Embedding({ vocabSize: subwordVocabSize, dModel, initStd: 0.02 }, rng?.fork('subwords')));
+    this.onDevice = suffixOnDevice(trie, this.bytes.weight, this.subwords.weight);
   }
 
   /** (B*L) for each real position the longest entry that ends there; 0 at padding. Ids that end a patch count as their byte. */

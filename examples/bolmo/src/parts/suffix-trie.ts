@@ -57,6 +57,11 @@ export class SuffixTrie {
     return found;
   }
 
+  /** What a look-up reads, for kernels that do it on the device; see `child` and `slotOf`. */
+  get arrays(): { keys: Int32Array; nodes: Int32Array; entries: Int32Array } {
+    return { keys: this.keys, nodes: this.nodes, entries: this.entries };
+  }
+
   private child(node: number, id: number): number | undefined {
     const slot = this.slotOf(node, id);
     return this.keys[slot] ? this.nodes[slot] : undefined;

@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
+import { disposeState } from '../state.js';
 
-/** What the rows of a step on the device do: masks in its memory, since the host knows nothing of it yet. All (B) int32. */
+/** What the rows of a step on the device do: masks in its memory, since the host knows nothing of it yet. Tensors are (B) int32. */
 export interface DeviceRows {
   /** 1 where the row takes part. The states of other rows stay as they are, and what comes out of them is undefined. Default: all do. */
   active?: tf.Tensor1D | undefined;
@@ -8,6 +9,8 @@ export interface DeviceRows {
   fresh?: tf.Tensor1D | undefined;
   /** For chunkers that read ids. */
   ids?: tf.Tensor1D | undefined;
+  /** Of the model's head (`ByteHead.boundaryFrom`): ids from this one on say that a chunk ends, for chunkers that cannot decide without what follows. */
+  boundaryFrom?: number | undefined;
   /** Stages append their boundaries, outermost first: what `firedByStage` tells of other steps. */
   boundaries?: tf.Tensor1D[] | undefined;
 }
@@ -45,8 +48,8 @@ export function withoutState<X, Y>(step: (x: X, rows: DeviceRows) => Y): OnDevic
 }
 
 /**
- * Steps of a module made of parts, whose state has an entry for each of them by the same name; other entries stay behind. `undefined` where a
- * part cannot step on the device.
+ * Steps of a module made of parts, whose state has an entry for each of them by the same name; other entries are not needed any more.
+ * `undefined` where a part cannot step on the device.
  */
 export function joinOnDevice<K extends string, X, Y>(
   parts: { readonly [name in K]: OnDevice<any, any> | undefined },
@@ -57,7 +60,10 @@ export function joinOnDevice<K extends string, X, Y>(
   const each = (f: (part: OnDevice<any, any>, name: K) => unknown) => Object.fromEntries(names.map((name) => [name, f(parts[name]!, name)])) as { [name in K]: any };
   return {
     canStep: (batchSize) => names.every((name) => parts[name]!.canStep(batchSize)),
-    begin: (state, room) => each((part, name) => part.begin(state[name], room)),
+    begin(state, room) {
+      for (const [name, entry] of Object.entries(state)) if (!(name in parts)) disposeState(entry);
+      return each((part, name) => part.begin(state[name], room));
+    },
     extend: (state, room) => each((part, name) => part.extend(state[name], room)),
     step,
   };

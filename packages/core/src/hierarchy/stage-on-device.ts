@@ -5,8 +5,13 @@ import type { StageParts, StageState } from './stage.js';
 /**
  * Steps of a stage on the device, where all of its parts have them. Boundaries stay there: the main network is stepped for every row, and
  * those without a boundary keep its state as it was. Its kernels leave at once where no row has one.
+ *
+ * @param boundaryFrom Of the model's head, where ids say that chunks end.
  */
-export function stageOnDevice({ encoder, chunker, downsample, main, upsample, decoder }: StageParts): OnDevice<tf.Tensor2D, tf.Tensor2D, StageState> | undefined {
+export function stageOnDevice(
+  { encoder, chunker, downsample, main, upsample, decoder }: StageParts,
+  boundaryFrom: number | undefined,
+): OnDevice<tf.Tensor2D, tf.Tensor2D, StageState> | undefined {
   const parts = {
     encoder: encoder.onDevice,
     chunker: chunker.onDevice,
@@ -17,7 +22,7 @@ export function stageOnDevice({ encoder, chunker, downsample, main, upsample, de
   };
   return joinOnDevice(parts, (x: tf.Tensor2D, state, rows) => {
     const encoded = parts.encoder!.step(x, state.encoder, rows);
-    const decision = parts.chunker!.step(encoded, state.chunker, rows);
+    const decision = parts.chunker!.step(encoded, state.chunker, { ...rows, boundaryFrom });
     rows.boundaries?.push(decision.boundary);
     const chunks = parts.downsample!.step({ encoded, decision }, state.downsample, rows);
     const fired = { ...rows, active: decision.boundary };

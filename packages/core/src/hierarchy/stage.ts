@@ -65,8 +65,7 @@ export class HierarchicalStage extends Module implements SequenceModel<StageStat
       const part = parts[key] as Partial<HasParameters>;
       if (part.parameters) this.addModule(this.names[key], part as HasParameters);
     }
-    // Where boundaries come with the ids, the chunker has no say while decoding.
-    if (boundaryFrom === undefined) this.onDevice = stageOnDevice(parts);
+    this.onDevice = stageOnDevice(parts, boundaryFrom);
   }
 
   async plan(x: tf.Tensor3D, ctx: SequenceContext): Promise<Segmentation[]> {

@@ -9,11 +9,14 @@ import {
   type BoundaryDecision,
   type Chunker,
   type ChunkerStepInput,
+  type DeviceDecision,
   type MaybePromise,
+  type OnDevice,
   type Rng,
   type SequenceContext,
 } from '@bytelm/core';
 import { boundaryProbability } from '../ops/boundary-probability.js';
+import { emittedOnDevice } from './emitted-on-device.js';
 import { parseThreshold, type BoundaryThreshold, type DecideRow } from './boundary-threshold.js';
 import { RoutingModule, type RoutingState } from './routing-module.js';
 
@@ -49,6 +52,8 @@ export class BoundaryPredictor extends Module implements Chunker<BoundaryPredict
   readonly reads = 'hidden';
   readonly lookahead: number;
   readonly dModel: number;
+  /** With a look-ahead for heads that emit boundaries. */
+  readonly onDevice: OnDevice<tf.Tensor2D, DeviceDecision, BoundaryPredictorState>;
   private readonly router: RoutingModule;
   private readonly decideRow: DecideRow;
   private readonly padTo: number;
@@ -62,6 +67,7 @@ export class BoundaryPredictor extends Module implements Chunker<BoundaryPredict
     this.padTo = padTo;
     this.decideRow = parseThreshold(threshold, rng);
     this.router = this.addModule('', new RoutingModule({ dModel, padTo }));
+    this.onDevice = lookahead ? emittedOnDevice : (this.router.onDevice as OnDevice<tf.Tensor2D, DeviceDecision, BoundaryPredictorState>);
   }
 
   /** (B, L, D) → (B, L). Differentiable; 1 at document starts, 0 where the look-ahead reaches over a document's end. */

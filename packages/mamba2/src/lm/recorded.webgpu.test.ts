@@ -16,7 +16,7 @@ describe('recorded steps of Mamba-2', () => {
     const backbone = mamba2Stack({ ...SIZES, nLayers: 2 }, rng);
     const model = new SequenceLM({ embed: new Embedding({ vocabSize: V, dModel: 16 }, rng), backbone, head: new LinearHead({ vocabSize: V, dModel: 16, initStd: 0.3 }, rng) }, { documentEnds: [EOS] });
     // Embedding, blocks (one of the seven forgets), norm, head, document ends.
-    await expectNoLeak(async () => expect(await expectRecordedSteps(model, [ids(0, 5 + STEPS), ids(1, 9 + STEPS)], [5, 9], 2e-4)).toBe(2 * 7 + 4));
+    await expectNoLeak(async () => expect((await expectRecordedSteps(model, [ids(0, 5 + STEPS), ids(1, 9 + STEPS)], [5, 9], 2e-4)).dispatches).toBe(2 * 7 + 4));
     model.dispose();
   });
 

@@ -14,7 +14,7 @@ describe('recorded steps of mLSTM', () => {
     const backbone = mlstmStack({ dModel: D, numHeads: 2, inputGateBias: 0, dIntermediate: 24, nLayers: 2 }, rng);
     const model = new SequenceLM({ embed: new Embedding({ vocabSize: V, dModel: D }, rng), backbone, head: new LinearHead({ vocabSize: V, dModel: D, initStd: 0.3 }, rng) }, { documentEnds: [EOS] });
     // Embedding, blocks (one of the eleven forgets), norm, head, document ends.
-    await expectNoLeak(async () => expect(await expectRecordedSteps(model, [ids(0, 5 + 64), ids(1, 9 + 64)], [5, 9], 2e-4)).toBe(2 * 11 + 4));
+    await expectNoLeak(async () => expect((await expectRecordedSteps(model, [ids(0, 5 + 64), ids(1, 9 + 64)], [5, 9], 2e-4)).dispatches).toBe(2 * 11 + 4));
     model.dispose();
   });
 });
