@@ -9,6 +9,7 @@ import { leafProblems } from '../../../../tools/leaf-problems.mjs';
 const ENTRY = `
 import { gemm as g, GEMM_SCRATCH_BYTES } from './lib/gemm';
 import { gemvRows as gr, gemvT as gt } from './lib/gemv';
+import { project as pr, projectBf16 as pb, projectScratch as ps } from './lib/project';
 import { axpy as ax, dot as d, exp4, log4, sigmoid4, silu4, softplus4, exp1, log1, sigmoid1, silu1, softplus1 } from './lib/vec';
 export function scratchBytes(): i32 { return GEMM_SCRATCH_BYTES; }
 export function gemm(M: i32, N: i32, K: i32, a: usize, ars: i32, acs: i32, b: usize, brs: i32, bcs: i32, c: usize, crs: i32, s: usize, add: bool): void {
@@ -18,6 +19,11 @@ export function gemvRows(r: i32, o: i32, i: i32, w: usize, wrs: i32, x: usize, x
   gr(r, o, i, w, wrs, x, xrs, bias, y, yrs, add);
 }
 export function gemvT(o: i32, i: i32, w: usize, wrs: i32, x: usize, y: usize, add: bool): void { gt(o, i, w, wrs, x, y, add); }
+export function projectScratch(rows: i32): i32 { return ps(rows); }
+export function project(r: i32, o: i32, i: i32, x: usize, w: usize, bias: usize, y: usize, stride: i32, s: usize): void { pr(r, o, i, x, w, bias, y, stride, s); }
+export function projectBf16(r: i32, o: i32, i: i32, x: usize, w: usize, bias: usize, y: usize, stride: i32, s: usize, room: i32): void {
+  pb(r, o, i, x, w, bias, y, stride, s, room);
+}
 export function dot(n: i32, x: usize, y: usize): f32 { return d(n, x, y); }
 export function axpy(n: i32, a: f32, x: usize, y: usize): void { ax(n, a, x, y); }
 export function map4(f: i32, n: i32, x: usize, y: usize): void {
@@ -150,6 +156,35 @@ describe.each(builds)('$build build', ({ build, flags }) => {
             expect(heap.view(plain + at, 1)[0]).toBeCloseTo(sum, 4);
             expect(heap.view(transposed + at, 1)[0]).toBeCloseTo(sum, 4);
             expect(heap.view(biased + at, 1)[0]).toBeCloseTo(sum + bias[o], 4);
+          }
+        }
+        heap.check();
+      }
+    });
+
+    it.each([[1, 5, 14], [6, 66, 64], [7, 9, 22], [8, 67, 300]])('projects %d rows, %d x %d, with and without bias, packed and not', (rows, outs, ins) => {
+      // Rows of y lie further apart than they are long; what is between must stay. The weight is exact in bf16.
+      const stride = outs + 3;
+      const W = new Float32Array(Uint32Array.from(new Uint32Array(random(outs * ins).buffer), (b) => b & 0xffff0000).buffer);
+      const [X, bias] = [random(rows * ins), random(outs)];
+      const halves = new Uint16Array(W.buffer).filter((_, i) => i % 2 === 1);
+      for (const hasBias of [false, true]) {
+        const [x, w, b, words] = [heap.alloc(X), heap.alloc(W), heap.alloc(bias), heap.alloc(outs * ins / 2)];
+        new Uint16Array(heap.memory.buffer, words, outs * ins).set(halves);
+        const [plain, packed] = [heap.alloc(rows * stride), heap.alloc(rows * stride)];
+        lib.project(rows, outs, ins, x, w, hasBias ? b : 0, plain, stride, heap.alloc(lib.projectScratch(rows) / 4));
+        // Room for two rows and a half: more come in several rounds.
+        const room = Math.floor(2.5 * ins);
+        lib.projectBf16(rows, outs, ins, x, words, hasBias ? b : 0, packed, stride, heap.alloc(room), room);
+        for (const y of [plain, packed]) {
+          const out = heap.view(y, rows * stride);
+          for (let r = 0; r < rows; r++) {
+            for (let o = 0; o < outs; o++) {
+              let sum = hasBias ? bias[o] : 0;
+              for (let k = 0; k < ins; k++) sum += W[o * ins + k] * X[r * ins + k];
+              expect(out[r * stride + o]).toBeCloseTo(sum, 4);
+            }
+            expect([...out.subarray(r * stride + outs, (r + 1) * stride)]).toEqual([NaN, NaN, NaN]);
           }
         }
         heap.check();
