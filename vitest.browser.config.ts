@@ -9,13 +9,15 @@ const root = fileURLToPath(new URL('.', import.meta.url));
 const { executablePath, env } = await chromium();
 
 /** What stands in a page for what only Node has. */
-const inPage = (module: string, file: string) => ({ find: new RegExp(`^(${module})$`), replacement: `${root}tools/browser/${file}.ts` });
+const inPage = (module: string, file: string) => ({ find: new RegExp(`^${module}$`), replacement: `${root}tools/browser/${file}.ts` });
+const all = process.env.BYTELM_BROWSER === 'all';
+
 /** A page has no environment: what tests read of it. */
 const variables = { BYTELM_TEST_BACKENDS: 'webgpu', BYTELM_BROWSER: process.env.BYTELM_BROWSER, BYTELM_FIXTURES: undefined, BYTELM_DEBUG: process.env.BYTELM_DEBUG };
 
 /**
- * Tests in a headless Chromium, on its WebGPU: those of the kernels as they run in Node, and golden cases. Of these a part, or all with
- * `BYTELM_BROWSER=all`. Usage: `npx vitest run --config vitest.browser.config.ts [filter]`.
+ * Tests in a headless Chromium, on its WebGPU: those of the kernels as they run in Node, and golden cases. Without `BYTELM_BROWSER=all` a
+ * part of the golden cases, and no other tests than those of kernels and what runs them. Usage: `npx vitest run --config vitest.browser.config.ts [filter]`.
  */
 export default defineConfig({
   root,
@@ -25,7 +27,7 @@ export default defineConfig({
       inPage('node:fs/promises', 'node-fs-promises'),
       inPage('node:path', 'node-path'),
       inPage('node:url', 'node-url'),
-      inPage('commander|cli-progress', 'no-commands'),
+      inPage('@bytelm/example-olmo', 'example-olmo'),
       ...sourceAliases(),
     ],
   },
@@ -33,9 +35,9 @@ export default defineConfig({
   plugins: [repositoryFiles(root)],
   test: {
     name: 'browser',
-    include: ['packages/*/src/**/*.webgpu.test.ts', 'tools/browser/*.browser.test.ts'],
-    // The second keeps files.
-    exclude: ['**/node_modules/**', '**/tuning/*'],
+    include: [`packages/*/src/**/${all ? '' : '{backend,kernels,webgpu}/**/'}*.webgpu.test.ts`, 'tools/browser/*.browser.test.ts'],
+    // Tuning keeps files. The many masks of attention take a minute; golden cases have some.
+    exclude: ['**/node_modules/**', '**/tuning/*', ...(all ? [] : ['**/agree.*'])],
     setupFiles: ['tools/vitest-device-errors.ts'],
     fileParallelism: false,
     testTimeout: 400_000,

@@ -16,11 +16,3 @@ export async function open(path: string) {
     close: async () => closeSync(fd),
   };
 }
-
-/** What programs write with is loaded with them, and not called in a page. */
-const refuse = (call: string) => async (): Promise<never> => {
-  throw new Error(`${call}: a page can only read files`);
-};
-
-export const mkdir = refuse('mkdir');
-export const cp = refuse('cp');

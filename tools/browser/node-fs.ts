@@ -76,12 +76,3 @@ export function readSync(fd: number, into: Uint8Array, offset: number, length: n
   into.set(part, offset);
   return part.length;
 }
-
-/** What programs write with is loaded with them, and not called in a page. */
-const refuse = (call: string) => (): never => {
-  throw new Error(`${call}: a page can only read files`);
-};
-
-export const mkdirSync = refuse('mkdirSync');
-export const writeSync = refuse('writeSync');
-export const createReadStream = refuse('createReadStream');

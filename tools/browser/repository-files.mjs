@@ -7,7 +7,7 @@ const ADDRESS = '/@repository/';
 
 /**
  * @param {string} root
- * @returns {import('vite').Plugin} A file is its bytes, a folder the list of its entries as JSON; the header `x-kind` says which.
+ * @returns {import('vitest/config').Plugin} A file is its bytes, a folder the list of its entries as JSON; the header `x-kind` says which.
  */
 export const repositoryFiles = (root) => ({
   name: 'bytelm-repository-files',

@@ -69,7 +69,7 @@ describe('the playground in Chromium, on WebAssembly', () => {
     };
     const text = await generate();
     expect(text.length).toBeGreaterThan('The old man looked at the sea and'.length + 20);
-    expect(await textOf('#rate')).toMatch(/^40 bytes, [1-9]\d* chunks, \d+ bytes per second/);
+    expect(await textOf('#rate')).toMatch(/^40 bytes, [1-9]\d* chunks, [\d.]+ bytes per second/);
     expect(await page().locator('#generated .chunk:not(.given)').count()).toBeGreaterThan(3);
     expect(await generate()).toBe(text);
   });

@@ -35,7 +35,7 @@ export function generateTab(panel: HTMLElement, worker: WorkerClient, models: re
         } else if (event.type === 'byte') {
           text.push(event.byte);
           bytes++;
-          rate.textContent = `${bytes} bytes, ${chunks} chunks, ${event.bytesPerSecond.toFixed(0)} bytes per second`;
+          rate.textContent = `${bytes} bytes, ${chunks} chunks, ${event.bytesPerSecond.toFixed(event.bytesPerSecond < 10 ? 1 : 0)} bytes per second`;
         } else rate.textContent += event.reason === 'aborted' ? ', stopped' : '';
       }
       if (signal.aborted) rate.textContent += ', stopped';
