@@ -71,6 +71,12 @@ const rows = (steps: number, lr: number, batch: number, length: number): Trainin
 /** Of the rates, the teacher's layers get half, as published. */
 const bytes = (megabytes: number, lr: number, batch: number, patches: number): StudentTraining => ({ bytes: Math.round(1e6 * megabytes), batch, patches, lr, globalLr: lr / 2 });
 
+/**
+ * Few updates have to teach the decoder what the teacher's head knows: it learns whole distributions, not the bytes that happened to come, and
+ * patches are compared behind two of the five layers, with half the published weight (results/tuning.md).
+ */
+const WHOLE_DISTRIBUTIONS = { weights: { byteDistill: 1, crossEntropy: 0, encoder: 2 }, encoderBlocks: 2 } as const;
+
 /** An hour to an hour and a quarter on two idle cores, by the best rates seen; the whole was not timed on an idle machine. */
 const full = (given: RecipeData): Recipe => ({
   name: 'full',
@@ -78,8 +84,8 @@ const full = (given: RecipeData): Recipe => ({
   scoreBytes: 65_536,
   teacher: { ...rows(1280, 3e-3, 8, 1024), preset: 'tiny', warmup: 0.0781, decay: 0.2 },
   local: { encoderLayers: 1, decoderLayers: 2, heads: 3, intermediate: 264 },
-  stage1: bytes(2.4, 3e-3, 8, 160),
-  stage2: bytes(1.8, 1.5e-3, 8, 160),
+  stage1: { ...bytes(2.6, 5e-3, 4, 160), ...WHOLE_DISTRIBUTIONS },
+  stage2: bytes(2.6, 1.2e-3, 4, 160),
   compress: { ...bytes(0.25, 1e-3, 8, 160), targets: [1, 1.5, 2] },
   tune: rows(100, 1e-3, 4, 1024),
   spelling: { tasks: ['spell', 'spell_inverse'], lines: 10_000, textBytes: 600_000, rows: 100, teacher: rows(122, 2e-3, 8, 1024), student: bytes(0.6, 2e-3, 4, 160) },
@@ -92,7 +98,7 @@ const quick = (given: RecipeData): Recipe => ({
   scoreBytes: 8192,
   teacher: { ...rows(200, 5e-3, 8, 512), preset: 'micro', warmup: 0.05, decay: 0.2 },
   local: { encoderLayers: 1, decoderLayers: 1, heads: 2, intermediate: 64 },
-  stage1: bytes(0.16, 5e-3, 8, 80),
+  stage1: { ...bytes(0.16, 5e-3, 8, 80), ...WHOLE_DISTRIBUTIONS },
   stage2: bytes(0.12, 2e-3, 8, 80),
   compress: { ...bytes(0.04, 2e-3, 8, 80), targets: [1, 1.5, 2] },
   tune: rows(40, 1e-3, 4, 256),
