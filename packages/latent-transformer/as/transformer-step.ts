@@ -1,9 +1,10 @@
 import { at as f } from '../../core/as/lib/elementwise';
 import { GEMM_SCRATCH_BYTES } from '../../core/as/lib/gemm';
 import { lineAt, lines } from '../../core/as/lib/lines';
+import { swiglu } from '../../core/as/swiglu';
 import { attendCache } from './lib/attend-cache';
 import { rotateHead } from './lib/rotate';
-import { addNorm, addTo, gated, normRow, projectStored } from './lib/rows';
+import { addNorm, addTo, normRow, projectStored } from './lib/rows';
 
 /** One call, as `src/kernels/transformer-step/wasm.ts` lays it out: 32-bit words in this order, pointers in bytes, 0 = not there. */
 // @ts-ignore: decorator
@@ -153,7 +154,7 @@ export function transformerStep(block: usize): void {
   const product = f(wide, R * 2 * F);
   projectStored(packed, R, s.upWeight ? F : 2 * F, D, z, s.gateWeight, s.gateBias, wide, 2 * F, gemmScratch);
   if (s.upWeight) projectStored(packed, R, F, D, z, s.upWeight, s.upBias, f(wide, F), 2 * F, gemmScratch);
-  gated(R, F, wide, s.gateFirst != 0, product);
+  swiglu(R, F, 2 * F, s.gateFirst ? wide : f(wide, F), s.gateFirst ? f(wide, F) : wide, product);
   projectStored(packed, R, D, F, product, s.downWeight, s.downBias, s.hiddenOut, D, gemmScratch);
   leave(s, s.norm2);
 }

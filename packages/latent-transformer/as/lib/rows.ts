@@ -1,7 +1,7 @@
 import { at as f } from '../../../core/as/lib/elementwise';
 import { GEMM_SCRATCH_BYTES } from '../../../core/as/lib/gemm';
 import { project, projectBf16 } from '../../../core/as/lib/project';
-import { hsum4, silu1, silu4 } from '../../../core/as/lib/vec';
+import { hsum4 } from '../../../core/as/lib/vec';
 
 /**
  * y (R, outs) = x (R, ins) Wᵀ (+ bias), rows of y `stride` floats apart.
@@ -62,18 +62,5 @@ export function addNorm(rows: i32, n: i32, hidden: usize, residual: usize, weigh
     const scale4 = f32x4.splat(scale);
     for (let i = 0; i < body; i += 4) v128.store(f(y, at + i), f32x4.mul(f32x4.mul(v128.load(f(sum, at + i)), scale4), v128.load(f(weight, i))));
     for (let i = body; i < n; i++) store<f32>(f(y, at + i), load<f32>(f(sum, at + i)) * scale * load<f32>(f(weight, i)));
-  }
-}
-
-/** y (R, F) = silu(gate) · value, the halves of packed (R, 2F). */
-export function gated(rows: i32, width: i32, packed: usize, gateFirst: bool, y: usize): void {
-  const body = width & ~3;
-  for (let r = 0; r < rows; r++) {
-    const first = f(packed, 2 * r * width), second = f(first, width);
-    const gate = gateFirst ? first : second;
-    const value = gateFirst ? second : first;
-    const out = f(y, r * width);
-    for (let i = 0; i < body; i += 4) v128.store(f(out, i), f32x4.mul(silu4(v128.load(f(gate, i))), v128.load(f(value, i))));
-    for (let i = body; i < width; i++) store<f32>(f(out, i), silu1(load<f32>(f(gate, i))) * load<f32>(f(value, i)));
   }
 }
