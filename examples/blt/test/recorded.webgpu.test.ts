@@ -1,4 +1,4 @@
-import { expectNoLeak, expectRecordedSteps, generated, useBackend } from '@bytelm/core/testing';
+import { expectNoLeak, expectRecordedSteps, generated, kernelsNamed, useBackend } from '@bytelm/core/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { disposeTiny, textIds, tinyModel } from './tiny-models.js';
 
@@ -16,8 +16,9 @@ describe('recorded steps of BLT', () => {
     const prompts = [40, 47];
     const rows = textIds(prompts.map((n) => n + STEPS));
     rows.forEach((row, i) => row.set([2, 1], 60 + 9 * i));
-    const { dispatches } = await expectRecordedSteps(model, rows, prompts, 2e-4);
+    const { dispatches, kernels } = await expectRecordedSteps(model, rows, prompts, 2e-4);
     expect(dispatches).toBeLessThanOrEqual(12 * blocks);
+    expect(kernelsNamed(kernels, /open patches|in slots|remember|entropy|last ids/)).toMatchSnapshot();
     disposeTiny(model);
   });
 

@@ -1,4 +1,4 @@
-import { expectNoLeak, expectRecordedSteps, generated, useBackend } from '@bytelm/core/testing';
+import { expectNoLeak, expectRecordedSteps, generated, kernelsNamed, useBackend } from '@bytelm/core/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { textIds, tinyModel } from './tiny-models.js';
 
@@ -14,8 +14,9 @@ describe('recorded steps of Bolmo', () => {
     // Every few bytes one ends its patch.
     rows.forEach((row, b) => row.forEach((id, t) => (row[t] = t >= prompts[b]! && (t * t + b) % 4 === 0 ? id + model.boundaryFrom! : id)));
     // Full passes look ahead; three local layers and two of the body.
-    const { dispatches } = await expectRecordedSteps(model, rows, prompts, 2e-4, { fullPass: false });
+    const { dispatches, kernels } = await expectRecordedSteps(model, rows, prompts, 2e-4, { fullPass: false });
     expect(dispatches).toBeLessThanOrEqual(12 * 5);
+    expect(kernelsNamed(kernels, /subword|emitted|latest/)).toMatchSnapshot();
     model.dispose();
   });
 

@@ -1,4 +1,4 @@
-import { expectNoLeak, expectRecordedSteps, generated, useBackend } from '@bytelm/core/testing';
+import { expectNoLeak, expectRecordedSteps, generated, kernelsNamed, useBackend } from '@bytelm/core/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { textIds, tinyModel } from './tiny-models.js';
 
@@ -19,8 +19,10 @@ describe('recorded steps of H-Net', () => {
     ['two stages', 6],
   ])('with %s are those of `step` and of the full pass: boundaries and outputs, in at most twelve dispatches a block', async (kind, blocks) => {
     const model = tinyModel(kind, 1, { documentEnds: [END] });
-    const { dispatches } = await expectRecordedSteps(model, rows(), [5, 12], 2e-4);
+    const { dispatches, kernels } = await expectRecordedSteps(model, rows(), [5, 12], 2e-4);
     expect(dispatches).toBeLessThanOrEqual(12 * blocks);
+    // What steps have of their own: routing, smoothing, and kernels that leave in rows that take no part.
+    expect(kernelsNamed(kernels, /^route|^dechunk|isActive|claim.*active|product.*"isMasked":true/)).toMatchSnapshot();
     model.dispose();
   });
 

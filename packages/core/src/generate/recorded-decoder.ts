@@ -10,7 +10,7 @@ import { checkFinite, type Decoder, type FedId } from './decoder.js';
 import type { SamplingOptions } from './sampling.js';
 
 /** Positions that there is room for at a time; then caches grow and the step is recorded anew. */
-const ROOM = 512;
+const ROOM = 256;
 
 /** Whether a model's steps can be recorded on the active backend, sampling included. */
 export function canDecodeRecorded(model: ByteLM, batchSize: number, { temperature }: SamplingOptions): boolean {
@@ -30,6 +30,8 @@ export class RecordedDecoder implements Decoder {
   private state: unknown;
   private recorded: RecordedStep;
   private stages = 0;
+  /** The memory of the weights when the step was recorded: `assign` gives a variable another. */
+  private readonly weights = new Map<tf.Variable, object>();
   /** Steps that there is room for. */
   private left: number;
 
@@ -58,6 +60,7 @@ export class RecordedDecoder implements Decoder {
 
   async read(feed: readonly FedId[]): Promise<Int8Array[]> {
     if (this.left === 0) this.grow();
+    else if ([...this.weights].some(([v, dataId]) => v.dataId !== dataId)) this.renew();
     this.left--;
     if (this.options.temperature !== 0) {
       const draws = new Float32Array(this.streams.length);
@@ -78,6 +81,7 @@ export class RecordedDecoder implements Decoder {
   /** Ids go from step to step on the device; rows that have ended go on there, and nobody looks. */
   private record(): RecordedStep {
     const { model, inputs, options } = this;
+    for (const v of model.parameters().values()) this.weights.set(v, v.dataId);
     return recordStep({
       inputs,
       run: () => {
@@ -92,9 +96,13 @@ export class RecordedDecoder implements Decoder {
   }
 
   private grow(): void {
-    this.recorded.dispose();
     this.state = this.model.onDevice!.extend(this.state, ROOM);
     this.left = ROOM;
+    this.renew();
+  }
+
+  private renew(): void {
+    this.recorded.dispose();
     this.recorded = this.record();
   }
 }

@@ -6,5 +6,5 @@ export { hostFloats, hostIntegers, kernelSuite, type KernelCase, type KernelSuit
 export { fillParameters, positionAt, uniform } from './modules.js';
 export { expectNativeAgrees, hasNativeOps, integerTensor, randomTensors } from './native-ops.js';
 export { expectKernel, traceWebGpu, wgslOf, type WebGpuTrace } from './webgpu.js';
-export { expectRecordedSteps, generated } from './recorded-steps.js';
+export { expectRecordedSteps, generated, kernelsNamed } from './recorded-steps.js';
 export { wgslTexts } from './wgsl-texts.js';

@@ -97,6 +97,10 @@ export async function expectRecordedSteps(
   return { dispatches, kernels };
 }
 
+/** Of kernels by key those whose key matches, in order of their names: for snapshots. */
+export const kernelsNamed = (kernels: Record<string, string>, name: RegExp): Record<string, string> =>
+  Object.fromEntries(Object.entries(kernels).filter(([key]) => name.test(key)).sort(([a], [b]) => (a < b ? -1 : 1)));
+
 /**
  * `generate` with steps recorded or not (on webgpu), and what it read back from the device behind the prompts.
  * @returns its events but for the prompts', and bytes.

@@ -3,6 +3,7 @@ import { ownState, type AddedPair, type OnDevice, type ResidualPair } from '@byt
 import { runEach, u32 } from '@bytelm/core/webgpu';
 import { crossAttendAtWebGpu } from '../kernels/cross-step/webgpu.js';
 import { ROW_WORDS } from '../kernels/decode-attention/webgpu-text.js';
+import { canMultiplyPacked } from '../kernels/transformer-step/webgpu-packed.js';
 import { canStepOnWebGpu } from '../kernels/transformer-step/webgpu.js';
 import type { KvCacheState } from '../kv-cache.js';
 import type { CrossAttentionBlock } from './cross-attention-block.js';
@@ -17,7 +18,7 @@ interface DeviceSlots extends Pick<KvCacheState, 'k' | 'v'> {
 export function crossBlockOnDevice(block: CrossAttentionBlock): OnDevice<ResidualPair<tf.Tensor2D>, AddedPair<tf.Tensor2D>, KvCacheState, DeviceSlots> {
   const { attention, slotsPerChunk: S, dModel: D } = block;
   return {
-    canStep: (batchSize) => !attention.wq.packed && canStepOnWebGpu(batchSize, attention),
+    canStep: (batchSize) => canStepOnWebGpu(batchSize, attention) && (!attention.wq.packed || canMultiplyPacked(batchSize, [D])),
     begin({ k, v, lengths }) {
       const words = Array.from(lengths, (n, b) => [b, 0, 0, 0, n > 0 ? S : 0]).flat();
       return { ...ownState({ k, v }), rows: tf.tensor2d(words, [lengths.length, ROW_WORDS], 'int32') };

@@ -1,4 +1,4 @@
-import { Embedding, LinearHead, Rng, SequenceLM } from '@bytelm/core';
+import { Embedding, generate, LinearHead, Rng, SequenceLM } from '@bytelm/core';
 import { expectNoLeak, expectRecordedSteps, generated, useBackend } from '@bytelm/core/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { mamba2Stack } from '../modules/mamba2-stack.js';
@@ -32,5 +32,21 @@ describe('recorded steps of Mamba-2', () => {
       expect(recorded.events.slice(0, 64)).toEqual(stepped.events.slice(0, 64));
     });
     model.dispose();
+  });
+
+  it('see weights that are assigned meanwhile', async () => {
+    const run = async (recorded: boolean) => {
+      const model = new Mamba2LM({ ...SIZES, nLayers: 1, vocabSize: V }, new Rng(4));
+      const bytes: number[] = [];
+      for await (const event of generate(model, [ids(0, 7)], { maxBytes: 16, eos: null, temperature: 0.9, rng: new Rng(2), recorded })) {
+        if (event.type !== 'byte') continue;
+        bytes.push(event.id);
+        if (event.index !== 6) continue;
+        for (const v of model.parameters().values()) if (v.rank === 2) v.assign(new Rng(9).normal(v.shape, 0.4) as never);
+      }
+      model.dispose();
+      return bytes;
+    };
+    expect(await run(true)).toEqual(await run(false));
   });
 });

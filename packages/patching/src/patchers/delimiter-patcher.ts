@@ -1,4 +1,6 @@
-import { ConfigError } from '@bytelm/core';
+import { ConfigError, type DeviceDecision, type OnDevice } from '@bytelm/core';
+import type * as tf from '@tensorflow/tfjs-core';
+import { ruleOnDevice } from './rule-on-device.js';
 import { RulePatcher, unread, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
 
 /**
@@ -10,6 +12,7 @@ import { RulePatcher, unread, type PatcherOptions, type PatcherState, type Patch
  */
 export class DelimiterPatcher extends RulePatcher {
   readonly delimiter: number;
+  readonly onDevice: OnDevice<tf.Tensor2D, DeviceDecision, PatcherState>;
 
   /** @param options.delimiter Default 3, as BLT's vocabulary has it. */
   constructor(options: PatcherOptions & { delimiter?: number } = {}) {
@@ -18,6 +21,7 @@ export class DelimiterPatcher extends RulePatcher {
     if (!(Number.isInteger(this.delimiter) && this.delimiter >= 0 && this.delimiter < this.vocabulary.vocabSize)) {
       throw new ConfigError(`[DelimiterPatcher] delimiter: expected an id of 0..${this.vocabulary.vocabSize - 1}, got ${this.delimiter}.`);
     }
+    this.onDevice = ruleOnDevice(this, { closes: '(kind & 2) != 0', kindOf: (id) => (id === this.delimiter ? 2 : 0) });
   }
 
   initState(batchSize: number): PatcherState {

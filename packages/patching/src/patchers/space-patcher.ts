@@ -1,3 +1,4 @@
+import { ruleOnDevice } from './rule-on-device.js';
 import { byteOf, RulePatcher, unread, type PatcherState, type PatcherStep } from './patcher.js';
 
 export interface SpacePatcherState extends PatcherState {
@@ -16,6 +17,15 @@ export interface SpacePatcherState extends PatcherState {
  * const seg = new SpacePatcher().segment(undefined, ctx); // "two  spaces," gives `two ` and ` spaces,`
  */
 export class SpacePatcher extends RulePatcher<SpacePatcherState> {
+  readonly onDevice = ruleOnDevice<SpacePatcherState>(this, {
+    closes: '(kind & 4) != 0 || ((kind & 2) != 0 && (before & 2) == 0)',
+    kindOf: (id) => {
+      const byte = byteOf(id, this.vocabulary);
+      return (isSpaceLike(byte) ? 2 : 0) | (byte < 0 ? 4 : 0);
+    },
+    lastOf: ({ spaceLike }, row) => (spaceLike[row] ? 2 : 0),
+  });
+
   initState(batchSize: number): SpacePatcherState {
     return { ...unread(batchSize), spaceLike: new Uint8Array(batchSize) };
   }

@@ -1,3 +1,6 @@
+import type { DeviceDecision, OnDevice } from '@bytelm/core';
+import type * as tf from '@tensorflow/tfjs-core';
+import { ruleOnDevice } from './rule-on-device.js';
 import { checkWhole, RulePatcher, unread, type PatcherOptions, type PatcherState, type PatcherStep } from './patcher.js';
 
 /**
@@ -7,11 +10,13 @@ import { checkWhole, RulePatcher, unread, type PatcherOptions, type PatcherState
  */
 export class StridedPatcher extends RulePatcher {
   readonly stride: number;
+  readonly onDevice: OnDevice<tf.Tensor2D, DeviceDecision, PatcherState>;
 
   constructor(options: PatcherOptions & { stride: number }) {
     super(options);
     checkWhole('StridedPatcher', 'stride', options.stride);
     this.stride = options.stride;
+    this.onDevice = ruleOnDevice(this, { closes: `position % ${this.stride} == 0`, kindOf: () => 0 });
   }
 
   initState(batchSize: number): PatcherState {

@@ -25,9 +25,10 @@ export function crossAttendAtWebGpu(layer: CrossStepWeights, pair: Pair, cache: 
   const { weight, eps } = layer.normQuery;
   const heads = layer.numHeads;
   const [residual, normed] = pairOnWebGpu(backend, 'addNorm', { ...pair, weight, eps }) as [TensorInfo, TensorInfo];
-  const q = productOnWebGpu(backend, normed, { weights: [layer.wq.weight] });
+  const packed = layer.wq.packed !== undefined;
+  const q = productOnWebGpu(backend, normed, { packed, weights: [layer.wq.weight] });
   const y = decodeOnWebGpu(backend, { q, k: cache.k, v: cache.v, rows }, { heads, scale: layer.scale, reach });
-  const hidden = productOnWebGpu(backend, { ...y, shape: pair.hidden.shape }, { weights: [layer.wo.weight] }, { residual });
+  const hidden = productOnWebGpu(backend, { ...y, shape: pair.hidden.shape }, { packed, weights: [layer.wo.weight] }, { residual });
   for (const t of [normed, q, y]) backend.disposeData(t.dataId);
   const tensor = (t: TensorInfo) => tf.engine().makeTensorFromTensorInfo(t) as tf.Tensor2D;
   return { hidden: tensor(hidden), residual: tensor(residual) };

@@ -1,5 +1,6 @@
 import type { KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import { dispatchWebGpu, workgroupGrid } from '@bytelm/core';
+import { packedProductOnWebGpu } from './webgpu-packed.js';
 import { pairCode, productCode, PRODUCT_ROWS, type PairMode } from './webgpu-text.js';
 
 /** Rows of x that one workgroup of a product takes. */
@@ -34,6 +35,8 @@ export interface ProductWeights {
   weights: readonly TensorInfo[];
   /** (N_i) each, or none. */
   biases?: readonly TensorInfo[];
+  /** The weights are words of bf16, (N_i, K / 2). */
+  packed?: boolean;
 }
 
 export interface ProductOptions {
@@ -48,8 +51,11 @@ export interface ProductOptions {
 /** Storage buffers that every device can bind. */
 const MAX_BINDINGS = 8;
 
-/** x (R, K) times the stacked weights, (R, N), in one dispatch; for a few rows. */
-export function productOnWebGpu(backend: KernelBackend, x: TensorInfo, { weights, biases = [] }: ProductWeights, { gated, residual, active }: ProductOptions = {}): TensorInfo {
+/** x (R, K) times the stacked weights, (R, N), in one dispatch (one a weight where they are packed); for a few rows. */
+export function productOnWebGpu(backend: KernelBackend, x: TensorInfo, from: ProductWeights, options: ProductOptions = {}): TensorInfo {
+  if (from.packed) return packedProductOnWebGpu(backend, x, from, options);
+  const { weights, biases = [] } = from;
+  const { gated, residual, active } = options;
   const [R, width] = x.shape as [number, number];
   const ends: number[] = [];
   for (const w of weights) ends.push((ends.at(-1) ?? 0) + w.shape[0]!);

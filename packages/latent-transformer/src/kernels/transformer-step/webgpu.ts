@@ -13,7 +13,8 @@ const MAX_ROWS = 16;
 export const canStepOnWebGpu = (rows: number, { headDim, numHeads, numKvHeads = numHeads }: { headDim: number; numHeads: number; numKvHeads?: number }): boolean =>
   rows <= MAX_ROWS && canDecode(headDim, headDim, numHeads, numKvHeads, rows);
 
-const stacked = (linears: readonly { weight: tf.Tensor; bias?: tf.Tensor | undefined }[]): ProductWeights => ({
+const stacked = ({ packed }: TransformerStepBlock, linears: readonly { weight: tf.Tensor; bias?: tf.Tensor | undefined }[]): ProductWeights => ({
+  packed,
   weights: linears.map((l) => l.weight),
   biases: linears.flatMap((l) => l.bias ?? []),
 });
@@ -57,7 +58,7 @@ export function blockStepWebGpu(call: TransformerStepBlock, places: StepPlaces):
   };
   const [first, x] = enter(call.hidden, call.residual, norm1);
   const mixed = kept(attend(backend, call, places, x, kept));
-  const branch = productOnWebGpu(backend, mixed, stacked([call.out]), { active });
+  const branch = productOnWebGpu(backend, mixed, stacked(call, [call.out]), { active });
   if (!call.intermediate) {
     const hidden = postNorm ? pairOnWebGpu(backend, 'norm', { hidden: kept(branch), weight: norm1, eps })[0]! : branch;
     return finish(backend, made, hidden, first);
@@ -68,8 +69,8 @@ export function blockStepWebGpu(call: TransformerStepBlock, places: StepPlaces):
     : enter(branch, first, norm2!);
   const F = call.intermediate;
   const gated = { size: F, gate: call.gateFirst ? 0 : F, value: call.gateFirst ? F : 0 };
-  const inner = kept(productOnWebGpu(backend, z, stacked(call.gateUp), { gated, active }));
-  const out = productOnWebGpu(backend, inner, stacked([call.down!]), { active });
+  const inner = kept(productOnWebGpu(backend, z, stacked(call, call.gateUp), { gated, active }));
+  const out = productOnWebGpu(backend, inner, stacked(call, [call.down!]), { active });
   const hidden = postNorm ? pairOnWebGpu(backend, 'norm', { hidden: kept(out), weight: norm2!, eps })[0]! : out;
   return finish(backend, made, hidden, residual);
 }
@@ -81,7 +82,7 @@ function attend(backend: KernelBackend, call: TransformerStepBlock, { rows, reac
   const { heads, k, v, cos, sin, qNorm, kNorm, scale } = call;
   const [, capacity, kvHeads, headDim] = k.shape;
   const R = rows.shape[0]!;
-  const qkv = kept(productOnWebGpu(backend, x, stacked(call.qkv), { active }));
+  const qkv = kept(productOnWebGpu(backend, x, stacked(call, call.qkv), { active }));
   const norm: HeadNorm = !qNorm ? 'none' : call.normPerHead ? 'per-head' : 'all-heads';
   const half = cos?.shape[1] ?? 0;
   const uniforms = Uint32Array.of(heads * headDim, kvHeads * headDim, headDim, half, capacity, Number(call.interleaved), 0, 0);
