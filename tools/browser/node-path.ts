@@ -10,7 +10,11 @@ function normalize(path: string): string {
 
 export const join = (...parts: string[]): string => normalize(parts.filter(Boolean).join('/'));
 export const resolve = (...parts: string[]): string => normalize(parts.reduce((a, b) => (b.startsWith('/') ? b : `${a}/${b}`), '/'));
-export const dirname = (path: string): string => normalize(`${normalize(path)}/..`);
+export const dirname = (path: string): string => {
+  const whole = normalize(path);
+  const end = whole.lastIndexOf('/');
+  return end < 0 ? '.' : whole.slice(0, end) || '/';
+};
 export const basename = (path: string, suffix = ''): string => {
   const name = normalize(path).split('/').at(-1)!;
   return name !== suffix && name.endsWith(suffix) ? name.slice(0, name.length - suffix.length) : name;
