@@ -13,7 +13,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import type { Mamba2Config } from '../config.js';
 import { Mamba2, type Mamba2State } from './mamba2.js';
-import { forget } from './on-device.js';
+import { blockOnDevice } from './on-device.js';
 import { tidy } from './tidy.js';
 
 /** Any position-wise layer; the block lends it the names under `mlp`. */
@@ -53,14 +53,7 @@ export class Mamba2Block extends Module implements ResidualBlock<Mamba2State> {
       this.norm2 = this.addParameter('norm2.weight', tf.ones([this.dModel]));
       this.mlp = this.addModule('mlp', mlp);
     }
-    this.onDevice = {
-      ...this.mixer.onDevice,
-      step: (pair, state, rows) => {
-        forget(state, rows);
-        const { y, sum } = this.mixer.stepBlock({ ...pair, norm: this.norm1 }, state, undefined, rows.active);
-        return this.second({ hidden: y, residual: sum! });
-      },
-    };
+    this.onDevice = blockOnDevice(this.mixer, this.norm1, (pair) => this.second(pair));
   }
 
   forward(pair: ResidualPair, ctx: SequenceContext): AddedPair {

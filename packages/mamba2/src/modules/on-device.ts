@@ -1,4 +1,4 @@
-import { ownState, type DeviceRows, type OnDevice } from '@bytelm/core';
+import { ownState, type AddedPair, type DeviceRows, type OnDevice, type ResidualPair } from '@bytelm/core';
 import { clearRows } from '@bytelm/core/webgpu';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Mamba2, Mamba2State } from './mamba2.js';
@@ -16,7 +16,23 @@ export function mixerOnDevice(mixer: Mamba2): OnDevice<tf.Tensor2D, tf.Tensor2D,
   };
 }
 
+/** Of a block around it: the norm in front belongs to the mixer's kernels, `second` is what follows. */
+export function blockOnDevice(
+  mixer: Mamba2,
+  norm: tf.Tensor,
+  second: (pair: AddedPair<tf.Tensor2D>) => AddedPair<tf.Tensor2D>,
+): OnDevice<ResidualPair<tf.Tensor2D>, AddedPair<tf.Tensor2D>, Mamba2State, Mamba2State> {
+  return {
+    ...mixer.onDevice,
+    step(pair, state, rows) {
+      forget(state, rows);
+      const { y, sum } = mixer.stepBlock({ ...pair, norm }, state, undefined, rows.active);
+      return second({ hidden: y, residual: sum! });
+    },
+  };
+}
+
 /** What came before a document is gone where one begins. */
-export function forget({ conv, ssm }: Mamba2State, { fresh }: DeviceRows): void {
+function forget({ conv, ssm }: Mamba2State, { fresh }: DeviceRows): void {
   if (fresh) clearRows([conv, ssm], fresh);
 }

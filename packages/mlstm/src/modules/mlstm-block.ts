@@ -5,7 +5,7 @@ import type { MLSTMState } from '../ops/mlstm.js';
 import { tidy } from '../tidy.js';
 import { GatedMlp } from './gated-mlp.js';
 import { MLSTMLayer, type BlockParts } from './mlstm-layer.js';
-import { forget } from './on-device.js';
+import { blockOnDevice } from './on-device.js';
 
 export interface MLSTMBlockConfig extends MLSTMConfig {
   /** Width F of the gated MLP [local_intermediate_size]; 0: none. Default 1.375 dModel, rounded up to a multiple of 8. */
@@ -46,14 +46,7 @@ export class MLSTMBlock extends Module implements ResidualBlock<MLSTMState> {
       this.norm2 = this.addParameter('pre_feedforward_layernorm.weight', tf.ones([this.dModel]));
       this.mlp = this.addModule('mlp', new GatedMlp(this.dModel, F, rng?.fork('mlp')));
     }
-    this.onDevice = {
-      ...this.layer.onDevice,
-      step: (pair, state, rows) => {
-        forget(state, rows);
-        const { y, sum } = this.layer.stepBlock(pair, state, undefined, this.stepParts, rows.active);
-        return { hidden: y, residual: sum! };
-      },
-    };
+    this.onDevice = blockOnDevice(this.layer, this.stepParts);
   }
 
   forward(pair: ResidualPair, ctx: SequenceContext): AddedPair {
