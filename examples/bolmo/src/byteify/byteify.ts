@@ -66,14 +66,14 @@ export async function runByteify(start: ByteifyStart | { out: string }, control:
 }
 
 async function runStages(context: StageContext, { settings, stage1, stage2 }: Plan, out: string, control: RunControl): Promise<boolean> {
-  const { loss } = settings;
+  const { loss, trueBoundaries } = settings;
   const { backend } = context;
   if (stage1) {
     const job = async (resumed: boolean) => stage1Job(context, resumed ? emptyStudent(context) : await initialStudent(context, settings), settings);
     if (!(await runStage({ name: 'stage 1', folder: join(out, 'stage1'), settings: runSettings(settings, stage1), backend, control, stepsBefore: 0, job }))) return false;
   }
   const begin = async () => (stage1 ? loadedStudent(context, await newestWeights(join(out, 'stage1'))) : initialStudent(context, settings));
-  const job = async (resumed: boolean) => wholeJob(context, resumed ? emptyStudent(context) : await begin(), { loss, mainRate: stage2.mainRate });
+  const job = async (resumed: boolean) => wholeJob(context, resumed ? emptyStudent(context) : await begin(), { loss, mainRate: stage2.mainRate, trueBoundaries });
   if (!(await runStage({ name: 'stage 2', folder: join(out, 'stage2'), settings: runSettings(settings, stage2), backend, control, stepsBefore: stage1?.steps ?? 0, job }))) return false;
   await saveConfigFiles(out, context.raw, context.tokenizerFolder);
   await copyFile(await newestWeights(join(out, 'stage2')), join(out, 'model.safetensors'));

@@ -74,12 +74,14 @@ export interface WholeJobOptions {
   compression?: { start: number; target: number; batches: number; merges: 'frequency' | MergeOrder } | undefined;
   /** Models to be freed with it. */
   owned?: readonly { dispose(): void }[];
+  /** Patches end where the tokenizer says, not where the predictor does. */
+  trueBoundaries?: boolean | undefined;
 }
 
 /** Stage 2, everything end to end; with `compression` the stage for longer patches. */
-export function wholeJob(context: StageContext, student: BoundaryEmittingLM, { loss, mainRate, compression, owned = [] }: WholeJobOptions): TrainJob {
+export function wholeJob(context: StageContext, student: BoundaryEmittingLM, { loss, mainRate, compression, owned = [], trueBoundaries }: WholeJobOptions): TrainJob {
   const losses: StageLossConfig = { ...PUBLISHED_STAGE2, normalization: STAGE1_LOSSES[loss].normalization };
-  return stageJob(context, { stage: new Stage2(student, { losses }), student, mainRate, compression, owned });
+  return stageJob(context, { stage: new Stage2(student, { losses, teacherForceBoundaries: trueBoundaries }), student, mainRate, compression, owned });
 }
 
 interface JobParts extends Pick<WholeJobOptions, 'mainRate' | 'compression'> {

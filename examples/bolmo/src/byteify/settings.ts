@@ -60,6 +60,8 @@ export interface ByteifySettings extends StageSettings {
   weights?: Partial<StageLossWeights> | undefined;
   /** Blocks that stage 1 compares patches behind; runs of before: 4. */
   encoderBlocks?: number | undefined;
+  /** Stage 2 cuts where the tokenizer does, not where the predictor does; absent: it does not, as published. */
+  trueBoundaries?: boolean | undefined;
 }
 
 /** Blocks behind which the published runs compare patches. */

@@ -39,6 +39,7 @@ export function addByteifyCommand(program: Command): void {
     .option('--stage1-lr <rate>', "highest rate of stage 1 (default: the published one, scaled to the teacher's width)", real(0))
     .option('--stage2-lr <rate>', 'highest rate of stage 2 (default: likewise)', real(0))
     .option('--stage2-global-lr <rate>', 'of the main network in stage 2 (default: half of it)', real(0))
+    .option('--true-boundaries', "stage 2 cuts where the tokenizer does; without, where the student's predictor does, as published")
     .option('--weights <name=value...>', "of stage 1's losses in place of those of --loss: boundary, encoder, distill, crossEntropy, and byteDistill, which learns the teacher's whole distribution at every byte")
     .option('--encoder-blocks <number>', 'layers that stage 1 compares patches behind (default: 4, or all where there are fewer)', whole(0));
   withStageOptions(command).action(run);
