@@ -49,7 +49,12 @@ export class RecordedDecoder implements Decoder {
     for (const { row, id } of feed) ids[row] = id;
     this.inputs = { ids: tf.tensor1d(ids, 'int32'), draws: tf.zeros([ids.length]) };
     this.state = model.onDevice!.begin(state, this.left);
-    this.recorded = this.record();
+    try {
+      this.recorded = this.record();
+    } catch (e) {
+      this.free();
+      throw e;
+    }
   }
 
   next(row: number, index: number): number {
@@ -74,6 +79,10 @@ export class RecordedDecoder implements Decoder {
 
   dispose(): void {
     this.recorded.dispose();
+    this.free();
+  }
+
+  private free(): void {
     tf.dispose([this.inputs.ids, this.inputs.draws]);
     disposeState(this.state);
   }

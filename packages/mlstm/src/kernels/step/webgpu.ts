@@ -34,10 +34,10 @@ export const stepWebGpu: FastKernel<StepInput, StepAttrs> = ({ inputs: i, attrs:
       outputs: Object.fromEntries(Object.entries(outputs).map(([n, width]) => [n, { shape: [R, width] }])),
       workgroups: R * Math.ceil(parts.reduce((n, p) => n + p.rows, 0) / 4),
       declare: () => reduction('sum16', 64, { lanes: text.LANES }),
-      main: () => text.projections(c.dModel, parts),
+      main: (has) => text.projections(c.dModel, parts, has),
     }).map(kept);
   const width = 2 * c.qkDim + c.vDim;
-  const [qkv] = project('qkv', { wq: i.q, wk: i.k, wv: i.v }, { qkv: width }, [
+  const [qkv] = project('qkv', { wq: i.q, wk: i.k, wv: i.v, isActive: i.active }, { qkv: width }, [
     { weight: 'wq', rows: c.qkDim, to: 'qkv', column: 0, columns: width },
     { weight: 'wk', rows: c.qkDim, to: 'qkv', column: c.qkDim, columns: width },
     { weight: 'wv', rows: c.vDim, to: 'qkv', column: 2 * c.qkDim, columns: width },
@@ -73,11 +73,11 @@ export const stepWebGpu: FastKernel<StepInput, StepAttrs> = ({ inputs: i, attrs:
     const F = i.gateProj!.shape[0]!;
     const [inner] = runWgsl(backend, {
       key: `mlstm step mlp ${c.dModel} ${F}`,
-      inputs: { [`x: ${type}`]: kept(second.normed), [`gate: ${type}`]: i.gateProj, [`up: ${type}`]: i.upProj },
+      inputs: { [`x: ${type}`]: kept(second.normed), [`gate: ${type}`]: i.gateProj, [`up: ${type}`]: i.upProj, isActive: i.active },
       outputs: { y: { shape: [R, F] } },
       workgroups: R * Math.ceil(F / 4),
       declare: () => WGSL.activations + reduction('sum16', 64, { lanes: text.LANES }),
-      main: () => text.gatedUp(c.dModel, F),
+      main: (has) => text.gatedUp(c.dModel, F, has),
     }) as [TensorInfo];
     y = product(backend, kept(inner), i.downProj!, i.active);
   }

@@ -16,11 +16,14 @@ export interface Part {
   columns: number;
 }
 
+/** Rows that take no part leave before they read weights or touch their states. */
+const leave = (has: (name: string) => boolean): string => (has('isActive') ? '\n  if (isActive[r] == 0) { return; }' : '');
+
 /** A workgroup has four rows of the weights and one of x. */
-const place = (rows: number): string => `
+const place = (rows: number, has: (name: string) => boolean): string => `
   let lane = local % ${LANES}u;
   let o = g % ${Math.ceil(rows / 4)}u * 4u + local / ${LANES}u;
-  let r = g / ${Math.ceil(rows / 4)}u;`;
+  let r = g / ${Math.ceil(rows / 4)}u;${leave(has)}`;
 
 const product = (width: number, into: string, weight: string, row: string): string => {
   const packs = width % 4 === 0 ? width / 4 : width;
@@ -29,12 +32,12 @@ const product = (width: number, into: string, weight: string, row: string): stri
 };
 
 /** All rows of several weights with x, as if they stood below each other. */
-export const projections = (width: number, parts: readonly Part[]): string => {
+export const projections = (width: number, parts: readonly Part[], has: (name: string) => boolean): string => {
   const total = parts.reduce((n, p) => n + p.rows, 0);
   const first = parts.map((_, i) => parts.slice(0, i).reduce((n, p) => n + p.rows, 0));
   const branches = (f: (p: Part, row: string) => string) =>
     parts.map((p, i) => `${i ? ' else ' : ''}if (o < ${first[i]! + p.rows}u) { ${f(p, `(o - ${first[i]}u)`)} }`).join('');
-  return `${place(total)}
+  return `${place(total, has)}
   var own = 0.0;
   ${branches((p, row) => product(width, 'own', p.weight, row))}
   let sum = sum16(own, local);
@@ -44,7 +47,7 @@ export const projections = (width: number, parts: readonly Part[]): string => {
 };
 
 /** silu(gate x) * (up x). */
-export const gatedUp = (width: number, rows: number): string => `${place(rows)}
+export const gatedUp = (width: number, rows: number, has: (name: string) => boolean): string => `${place(rows, has)}
   var first = 0.0;
   var second = 0.0;
   if (o < ${rows}u) {
@@ -69,8 +72,6 @@ export const norm = (width: number, has: (name: string) => boolean): string => `
 
 /** The place of row r's states. */
 const stateRow = (hasRows: boolean): string => (hasRows ? 'u32(rows[r])' : 'r');
-/** Rows that take no part leave before they touch their states. */
-const leave = (has: (name: string) => boolean): string => (has('isActive') ? '\n  if (isActive[r] == 0) { return; }' : '');
 const columns = ({ qkDim, vDim }: ResolvedMLSTMConfig): number => 2 * qkDim + vDim;
 
 /** A workgroup has a head of a row: m and n one further, and what C is kept and entered with, and the inverse denominator: `factors` (R, H, 3). */
