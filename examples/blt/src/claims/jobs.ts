@@ -32,7 +32,8 @@ export interface JobOptions {
   entropyModel: string;
   batch: number;
   length: number;
-  /** Configuration without n-grams. */
+  /** Files with the models' configuration, and with the one without n-grams. */
+  config: string;
   withoutHashes: string;
 }
 
@@ -51,7 +52,7 @@ function argsOf(variant: Exclude<Variant, 'bpe'>, seed: number, o: JobOptions): 
     'no hashes': byEntropy,
   };
   return [
-    ...['train', ...(variant === 'no hashes' ? ['--config', o.withoutHashes] : ['--preset', 'blt-tiny']), ...patcher[variant]],
+    ...['train', '--config', variant === 'no hashes' ? o.withoutHashes : o.config, ...patcher[variant]],
     ...['--data', ...o.data, '--range', o.range, '--steps', String(stepsOf(o)), '--batch', String(o.batch), '--length', String(o.length)],
     ...['--eval-every', '0', '--save-every', '100', '--keep', '1', '--seed', String(seed), '--backend', o.backend],
   ];

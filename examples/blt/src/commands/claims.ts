@@ -1,7 +1,8 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { ConfigError } from '@bytelm/core';
 import { writeFileAtomic } from '@bytelm/core/io';
 import { byteRange, count, duration, numberList, real, whole, withSharedOptions, type ByteRange, type SharedOptions } from '@bytelm/example-shared/cli';
 import { readBytes } from '@bytelm/example-shared/train';
@@ -10,7 +11,7 @@ import { jobsOf, type JobOptions } from '../claims/jobs.js';
 import { claimsPlot, claimsTable, type Result } from '../claims/report.js';
 import { hasResult, resultPath, runJob } from '../claims/run-job.js';
 import { windowsOf } from '../claims/score.js';
-import { writeBLTConfig } from '../config/index.js';
+import { writeBLTConfig, type BLTConfig } from '../config/index.js';
 import { BLT_PRESETS } from '../presets.js';
 
 interface ClaimsOptions extends SharedOptions {
@@ -24,6 +25,7 @@ interface ClaimsOptions extends SharedOptions {
   bytesPerPatch: number;
   batch: number;
   length: number;
+  localWindow: number;
   windows: number;
   noiseSeeds: number[];
   runs: string;
@@ -56,6 +58,7 @@ export function addClaimsCommand(program: Command): void {
     .option('--bytes-per-patch <number>', 'mean patch length; by space it is what it is, 5.7 on English prose', real(1), 5.7)
     .option('--batch <rows>', 'rows of a batch', whole(), 4)
     .option('--length <bytes>', 'bytes of a row', whole(32), 512)
+    .option('--local-window <bytes>', 'that encoder and decoder see; the paper has 512 of 8,192, a sixteenth of a row', whole(), 32)
     .option('--windows <number>', 'windows that noise is measured on', whole(), 200)
     .option('--noise-seeds <list>', 'seeds of the noise', numberList, [0])
     .option('--runs <folder>', 'where the trainings are kept', 'runs/claims')
@@ -66,15 +69,17 @@ export function addClaimsCommand(program: Command): void {
 }
 
 async function run(options: ClaimsOptions): Promise<void> {
-  const { data, range, runs, out, seeds, bytes, bytesPerPatch, batch, length, entropyModel, backend } = options;
+  const { data, range, runs, out, seeds, bytes, bytesPerPatch, batch, length, localWindow, entropyModel, backend } = options;
   mkdirSync(runs, { recursive: true });
-  const jobOptions: JobOptions = { data, range: `${range[0]}:${range[1] ?? ''}`, bytes, seeds, bytesPerPatch, backend, runs, entropyModel, batch, length, withoutHashes: join(runs, 'without-hashes.json') };
+  const jobOptions: JobOptions = { data, range: `${range[0]}:${range[1] ?? ''}`, bytes, seeds, bytesPerPatch, backend, runs, entropyModel, batch, length, config: join(runs, 'config.json'), withoutHashes: join(runs, 'without-hashes.json') };
   const jobs = jobsOf(jobOptions).filter((j) => !options.only || j.name.includes(options.only));
   if (options.list) {
     for (const job of jobs) process.stdout.write(`${hasResult(runs, job) ? 'done' : '    '} ${job.name}${job.args.length ? `: blt ${job.args.join(' ')}` : ''}\n`);
     return;
   }
-  await writeFileAtomic(jobOptions.withoutHashes, `${JSON.stringify(withoutHashes(), null, 1)}\n`);
+  await checkSettings(join(runs, 'settings.json'), { data, range, bytes, bytesPerPatch, batch, length, localWindow });
+  await writeFileAtomic(jobOptions.config, `${JSON.stringify(modelConfig(localWindow), null, 1)}\n`);
+  await writeFileAtomic(jobOptions.withoutHashes, `${JSON.stringify(modelConfig(localWindow, { sizes: [3], vocabularySize: 1, numFunctions: 1 }), null, 1)}\n`);
   const tokens = await openTokens(options.tokenizer);
   const windows = windowsOf(await readBytes(data, options.testRange), length);
   const context = { options: jobOptions, tokens, windows, noisy: options.windows, noiseSeeds: options.noiseSeeds };
@@ -92,17 +97,24 @@ async function run(options: ClaimsOptions): Promise<void> {
   process.stdout.write(`${readFileSync(join(out, 'claims.md'), 'utf8')}`);
 }
 
-/** The tiny model with one row a hash table: n-grams that all look alike. */
-function withoutHashes() {
-  const { config } = BLT_PRESETS['blt-tiny']!;
-  return writeBLTConfig({ ...config, entropyModel: null, hash: { sizes: [3], vocabularySize: 1, numFunctions: 1 } }, 'original').config;
+/** Runs of other settings are not to be compared with these. */
+async function checkSettings(file: string, settings: object): Promise<void> {
+  const own = JSON.stringify(settings);
+  if (existsSync(file) && JSON.stringify(JSON.parse(readFileSync(file, 'utf8'))) !== own) throw new ConfigError(`[claims] ${file}: the runs there were made with ${readFileSync(file, 'utf8').trim()}, not with ${own}. Hint: another folder for --runs.`);
+  await writeFileAtomic(file, `${own}\n`);
 }
 
-async function writeResults(out: string, jobs: readonly { name: string }[], { runs, bytes, testRange, seeds }: ClaimsOptions): Promise<void> {
+/** The tiny model with local layers that see so many bytes; one row a hash table: n-grams that all look alike. */
+function modelConfig(window: number, hash?: BLTConfig['hash']): object {
+  const { config } = BLT_PRESETS['blt-tiny']!;
+  return writeBLTConfig({ ...config, entropyModel: null, encoder: { ...config.encoder, window }, decoder: { ...config.decoder, window }, ...(hash && { hash }) }, 'original').config;
+}
+
+async function writeResults(out: string, jobs: readonly { name: string }[], { runs, bytes, length, localWindow, testRange, seeds }: ClaimsOptions): Promise<void> {
   const results = jobs.filter((j) => hasResult(runs, j)).map((j) => JSON.parse(readFileSync(resultPath(runs, j), 'utf8')) as Result);
   if (!results.length) return;
   mkdirSync(out, { recursive: true });
-  const head = `# Claims of the paper at small scale\n\n${count(bytes)} bytes of training text a model, seeds ${seeds.join(', ')}; measured on bytes ${testRange[0]}:${testRange[1] ?? ''} in windows with half of each as context. Made by \`pnpm blt claims\`.\n\n![bits per byte](claims.svg)\n`;
+  const head = `# Claims of the paper at small scale\n\n${count(bytes)} bytes of training text a model in rows of ${length}, local layers that see ${localWindow} bytes, seeds ${seeds.join(', ')}; measured on bytes ${testRange[0]}:${testRange[1] ?? ''} in windows with half of each as context. Made by \`pnpm blt claims\`.\n\n![bits per byte](claims.svg)\n`;
   await writeFileAtomic(join(out, 'claims.md'), `${head}\n${claimsTable(results)}\n`);
   await writeFileAtomic(join(out, 'claims.json'), `${JSON.stringify(results, null, 1)}\n`);
   await writeFileAtomic(join(out, 'claims.svg'), await claimsPlot(results));
