@@ -1,3 +1,5 @@
+import type { DeviceDecision, OnDevice } from '@bytelm/core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { ruleOnDevice } from './rule-on-device.js';
 import { byteOf, RulePatcher, unread, type PatcherState, type PatcherStep } from './patcher.js';
 
@@ -17,7 +19,7 @@ export interface SpacePatcherState extends PatcherState {
  * const seg = new SpacePatcher().segment(undefined, ctx); // "two  spaces," gives `two ` and ` spaces,`
  */
 export class SpacePatcher extends RulePatcher<SpacePatcherState> {
-  readonly onDevice = ruleOnDevice<SpacePatcherState>(this, {
+  readonly onDevice: OnDevice<tf.Tensor2D, DeviceDecision, SpacePatcherState> = ruleOnDevice<SpacePatcherState>(this, {
     closes: '(kind & 4) != 0 || ((kind & 2) != 0 && (before & 2) == 0)',
     kindOf: (id) => {
       const byte = byteOf(id, this.vocabulary);
