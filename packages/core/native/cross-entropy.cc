@@ -1,4 +1,5 @@
 // Cross-entropy of rows of logits (kernels.md section 7).
+#include "log-sum-exp.h"
 #include "op.h"
 #include "pool.h"
 #include "vec.h"
@@ -6,26 +7,6 @@
 #include <vector>
 
 using namespace bytelm;
-
-namespace {
-
-constexpr float LOWEST = -3.4e38f;
-
-float largestOf(const float* x, int64_t width) {
-  Vec most = splat(LOWEST);
-  for (int64_t i = 0; i < width; i += LANES) most = max(most, load(x + i, width - i, LOWEST));
-  return largest(most);
-}
-
-/** log sum exp of a row. */
-float normalizer(const float* x, int64_t width) {
-  const float top = largestOf(x, width);
-  Vec total{};
-  for (int64_t i = 0; i < width; i += LANES) total += exp(load(x + i, width - i, LOWEST) - top);
-  return top + std::log(sum(total));
-}
-
-}  // namespace
 
 /** logits (N, V), labels (N); ignored label, weight of the squared normalizer, mean? -> losses (N), 0 for ignored rows, or their mean (). */
 BYTELM_OP(CrossEntropy) {

@@ -1,25 +1,10 @@
 // Divergence of a softmax from a given distribution.
+#include "log-sum-exp.h"
 #include "op.h"
 #include "pool.h"
 #include "vec.h"
 
 using namespace bytelm;
-
-namespace {
-
-constexpr float LOWEST = -3.4e38f;
-
-/** log sum exp of a row. */
-float normalizer(const float* x, int64_t width) {
-  Vec most = splat(LOWEST);
-  for (int64_t i = 0; i < width; i += LANES) most = max(most, load(x + i, width - i, LOWEST));
-  const float top = largest(most);
-  Vec total{};
-  for (int64_t i = 0; i < width; i += LANES) total += exp(load(x + i, width - i, LOWEST) - top);
-  return top + std::log(sum(total));
-}
-
-}  // namespace
 
 /** logits (N, V), targets (N, V) -> sum t (log t - log softmax) (N). */
 BYTELM_OP(DistributionDivergence) {
