@@ -1,16 +1,10 @@
-import { ownState, type DeviceDecision, type OnDevice } from '@bytelm/core';
+import { ownState, type DeviceUpsamplerInput, type OnDevice } from '@bytelm/core';
 import { runWgsl } from '@bytelm/core/webgpu';
 import * as tf from '@tensorflow/tfjs-core';
 import type { PatchUnpool, PatchUnpoolState } from './patch-unpool.js';
 
-interface Inputs {
-  main: tf.Tensor2D;
-  encoded: tf.Tensor2D;
-  decision: DeviceDecision;
-}
-
 /** Steps of the unpooling on the device. */
-export function unpoolOnDevice(unpool: PatchUnpool): OnDevice<Inputs, tf.Tensor2D, PatchUnpoolState, PatchUnpoolState> {
+export function unpoolOnDevice(unpool: PatchUnpool): OnDevice<DeviceUpsamplerInput, tf.Tensor2D, PatchUnpoolState, PatchUnpoolState> {
   return {
     canStep: () => true,
     begin: ownState,

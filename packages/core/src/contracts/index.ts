@@ -1,10 +1,10 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type { HasParameters } from '../module/module.js';
-import type { DeviceDecision, OnDevice } from './on-device.js';
+import type { DeviceDecision, DeviceUpsamplerInput, OnDevice } from './on-device.js';
 import type { Segmentation } from './segmentation.js';
 import type { SequenceContext } from './sequence-context.js';
 
-export { joinOnDevice, withoutState, type DeviceDecision, type DeviceRows, type OnDevice } from './on-device.js';
+export { joinOnDevice, withoutState, type DeviceDecision, type DeviceRows, type DeviceUpsamplerInput, type OnDevice } from './on-device.js';
 export type { AddedPair, ResidualBlock, ResidualPair } from './residual-block.js';
 export { Segmentation } from './segmentation.js';
 export { SequenceContext, type ChunkMemory, type SequenceContextOptions, type StageRecord } from './sequence-context.js';
@@ -157,7 +157,7 @@ export interface Upsampler<S = any> extends Partial<HasParameters> {
   /** As in `SequenceModel`. */
   startDocument?(state: S, rows: readonly number[]): S;
   /** Where its steps can be recorded; of `main` (B, Dg) only the rows with a boundary count. */
-  readonly onDevice?: OnDevice<{ main: tf.Tensor2D; encoded: tf.Tensor2D; decision: DeviceDecision }, tf.Tensor2D, S> | undefined;
+  readonly onDevice?: OnDevice<DeviceUpsamplerInput, tf.Tensor2D, S> | undefined;
 }
 
 /** Byte ids → vectors: plain table, hash n-grams (BLT), longest subword suffix (Bolmo). */

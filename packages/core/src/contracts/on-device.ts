@@ -42,6 +42,15 @@ export interface DeviceDecision {
   prob?: tf.Tensor1D | undefined;
 }
 
+/** What an upsampler steps on: the main network's outputs, of which only rows with a boundary count, and the encoder's. */
+export interface DeviceUpsamplerInput {
+  /** (B, Dg) */
+  main: tf.Tensor2D;
+  /** (B, D) */
+  encoded: tf.Tensor2D;
+  decision: DeviceDecision;
+}
+
 /** For modules that carry nothing from position to position. */
 export function withoutState<X, Y>(step: (x: X, rows: DeviceRows) => Y): OnDevice<X, Y, null, null> {
   return { canStep: () => true, begin: () => null, extend: () => null, step: (x, _, rows) => step(x, rows) };

@@ -9,7 +9,7 @@ import {
   takeRows,
   zeroRows,
   type BoundaryDecision,
-  type DeviceDecision,
+  type DeviceUpsamplerInput,
   type OnDevice,
   type Rng,
   type Segmentation,
@@ -46,7 +46,7 @@ export class DeChunkLayer extends Module implements Upsampler<DeChunkState> {
   readonly mainProj: Linear | undefined;
 
   readonly straightThrough: boolean;
-  readonly onDevice: OnDevice<{ main: tf.Tensor2D; encoded: tf.Tensor2D; decision: DeviceDecision }, tf.Tensor2D, DeChunkState> = dechunkOnDevice(this);
+  readonly onDevice: OnDevice<DeviceUpsamplerInput, tf.Tensor2D, DeChunkState> = dechunkOnDevice(this);
 
   /**
    * @param config.dMain Width of the main network's outputs. Default dModel.

@@ -1,17 +1,11 @@
-import { ownState, type DeviceDecision, type OnDevice } from '@bytelm/core';
+import { ownState, type DeviceUpsamplerInput, type OnDevice } from '@bytelm/core';
 import { runWgsl } from '@bytelm/core/webgpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { EMA_CLAMP } from '../ops/ema-scan.js';
 import type { DeChunkLayer, DeChunkState } from './dechunk-layer.js';
 
-interface Inputs {
-  main: tf.Tensor2D;
-  encoded: tf.Tensor2D;
-  decision: DeviceDecision;
-}
-
 /** Steps of the upsampler on the device: the average moves on where a chunk begins, and every byte sees it. */
-export function dechunkOnDevice(layer: DeChunkLayer): OnDevice<Inputs, tf.Tensor2D, DeChunkState, DeChunkState> {
+export function dechunkOnDevice(layer: DeChunkLayer): OnDevice<DeviceUpsamplerInput, tf.Tensor2D, DeChunkState, DeChunkState> {
   return {
     canStep: () => true,
     begin: ownState,
