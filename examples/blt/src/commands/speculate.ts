@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { ByteTokenizer, DataError, generate, Rng, type HierarchicalLM, type SamplingOptions } from '@bytelm/core';
-import { count, numberList, rate, readInputs, real, stopSignal, whole, withSharedOptions } from '@bytelm/example-shared/cli';
+import { count, numberList, rate, readInputs, stopSignal, whole, withSamplingOptions, withSharedOptions } from '@bytelm/example-shared/cli';
 import { startModel, withModelOptions } from '@bytelm/example-shared/model';
 import { BLT, type BLTModelOptions } from '../family.js';
 import { speculate, type SpeculationReport } from '../speculate.js';
@@ -35,13 +35,13 @@ first to compare with: a difference is an error (exit code 1).`;
 /** `blt speculate` */
 export function addSpeculateCommand(program: Command): void {
   const command = program.command('speculate').description('continue texts by self-speculation, and report what share of drafts is accepted').addHelpText('after', EXAMPLES);
-  withModelOptions(command, BLT)
-    .option('--prompt <text...>', 'texts to continue, one after the other (default: standard input)')
-    .option('--file <path...>', 'files to continue')
-    .option('--max-bytes <number>', 'bytes to generate for each text at most', whole(1), 200)
-    .option('--temperature <number>', 'divides the logits; 0 always takes the most likely byte', real(0), 1)
-    .option('--top-k <number>', 'sample among the k most likely bytes', whole())
-    .option('--top-p <share>', 'sample among the most likely bytes that hold this probability', real(0, 1))
+  withSamplingOptions(
+    withModelOptions(command, BLT)
+      .option('--prompt <text...>', 'texts to continue, one after the other (default: standard input)')
+      .option('--file <path...>', 'files to continue')
+      .option('--max-bytes <number>', 'bytes to generate for each text at most', whole(1), 200),
+    'byte',
+  )
     .option('--draft <list>', 'bytes drafted beyond a boundary at most, one run each', numberList, [2, 4, 8])
     .option('--json', 'print one JSON object');
   withSharedOptions(command, 'wasm').action(run);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { DataError } from '@bytelm/core';
-import { breathe, readInputs, real, stopSignal, whole, withSharedOptions } from '@bytelm/example-shared/cli';
+import { breathe, readInputs, stopSignal, whole, withSamplingOptions, withSharedOptions } from '@bytelm/example-shared/cli';
 import { escaped } from '@bytelm/example-shared/text';
 import { generateText } from '../generate-text.js';
 import { startSource, withModelOption, type SourceOptions } from './options.js';
@@ -22,12 +22,12 @@ Examples:
 /** `olmo generate` */
 export function addGenerateCommand(program: Command): void {
   const command = program.command('generate').description('continue a text').addHelpText('after', EXAMPLES);
-  withModelOption(command)
-    .option('--prompt <text>', 'text to continue (default: standard input if something is piped in, else an empty text)')
-    .option('--max-tokens <number>', 'tokens to generate at most', whole(0), 60)
-    .option('--temperature <number>', 'divides the logits; 0 always takes the most likely token', real(0), 1)
-    .option('--top-k <number>', 'sample among the k most likely tokens', whole())
-    .option('--top-p <share>', 'sample among the most likely tokens that hold this probability', real(0, 1))
+  withSamplingOptions(
+    withModelOption(command)
+      .option('--prompt <text>', 'text to continue (default: standard input if something is piped in, else an empty text)')
+      .option('--max-tokens <number>', 'tokens to generate at most', whole(0), 60),
+    'token',
+  )
     .option('--json', 'print one JSON object at the end in place of the text');
   withSharedOptions(command, 'auto').action(run);
 }

@@ -3,7 +3,7 @@ export { createProgress, type Progress, type ProgressOptions } from './progress.
 export { readInputs, type InputText } from './read-input.js';
 export { errorText } from './report-error.js';
 export { runMain, runProgram, type AddCommand } from './run-program.js';
-export { withSharedOptions, type BackendChoice, type SharedOptions } from './shared-options.js';
+export { withSamplingOptions, withSharedOptions, type BackendChoice, type SharedOptions } from './shared-options.js';
 export { startBackend } from './start.js';
 export { breathe, stopSignal } from './stop-signal.js';
 export { byteRange, collect, numberList, real, whole, type ByteRange } from './values.js';

@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import { BACKEND_NAMES, type BackendName } from '@bytelm/core';
-import { whole } from './values.js';
+import { real, whole } from './values.js';
 
 export type BackendChoice = BackendName | 'auto';
 
@@ -19,4 +19,12 @@ export function withSharedOptions(command: Command, defaultBackend: BackendChoic
   return command
     .addOption(backend)
     .option('--seed <number>', 'seed of everything random', whole(0), 0);
+}
+
+/** `--temperature`, `--top-k` and `--top-p` of commands that write text, piece by piece. */
+export function withSamplingOptions(command: Command, piece: 'byte' | 'token'): Command {
+  return command
+    .option('--temperature <number>', `divides the logits; 0 always takes the most likely ${piece}`, real(0), 1)
+    .option('--top-k <number>', `sample among the k most likely ${piece}s`, whole())
+    .option('--top-p <share>', `sample among the most likely ${piece}s that hold this probability`, real(0, 1));
 }

@@ -2,9 +2,9 @@ import type { Command } from 'commander';
 import { ByteTokenizer, DataError, generate, Rng, type ByteLM } from '@bytelm/core';
 import { count, rate } from '../cli/format.js';
 import { readInputs } from '../cli/read-input.js';
-import { withSharedOptions } from '../cli/shared-options.js';
+import { withSamplingOptions, withSharedOptions } from '../cli/shared-options.js';
 import { breathe, stopSignal } from '../cli/stop-signal.js';
-import { real, whole } from '../cli/values.js';
+import { whole } from '../cli/values.js';
 import { boundaryDepths } from '../model/chunk-rows.js';
 import type { ModelSource } from '../model/find-model.js';
 import { startModel, withModelOptions, type ModelFamily, type ModelOptions } from '../model/model-family.js';
@@ -33,14 +33,14 @@ An empty prompt is fine: the model then starts a text. With several prompts all 
 /** `generate`: continues texts. */
 export function addGenerateCommand<S extends ModelSource, O extends ModelOptions>(program: Command, family: ModelFamily<S, O>): void {
   const command = program.command('generate').description('continue one or several texts').addHelpText('after', examples(family.program));
-  withModelOptions(command, family)
-    .option('--prompt <text...>', 'texts to continue (default: standard input if something is piped in, else an empty text)')
-    .option('--file <path...>', 'files to continue')
-    .option('--raw', 'accept bytes that are not UTF-8')
-    .option('--max-bytes <number>', 'bytes to generate for each text at most', whole(0), 200)
-    .option('--temperature <number>', 'divides the logits; 0 always takes the most likely byte', real(0), 1)
-    .option('--top-k <number>', 'sample among the k most likely bytes', whole())
-    .option('--top-p <share>', 'sample among the most likely bytes that hold this probability', real(0, 1))
+  withSamplingOptions(
+    withModelOptions(command, family)
+      .option('--prompt <text...>', 'texts to continue (default: standard input if something is piped in, else an empty text)')
+      .option('--file <path...>', 'files to continue')
+      .option('--raw', 'accept bytes that are not UTF-8')
+      .option('--max-bytes <number>', 'bytes to generate for each text at most', whole(0), 200),
+    'byte',
+  )
     .option('--borders', 'show where chunks begin: │ outermost stage, ║ also the second')
     .option('--json', 'print one JSON object at the end in place of the text');
   withSharedOptions(command, 'wasm').action((options: O & GenerateCommandOptions) => run(family, options));
