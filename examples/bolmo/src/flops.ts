@@ -37,8 +37,13 @@ export interface Stage1FlopsOptions extends FlopsOptions {
 export function stage1FlopsPerByte(config: BolmoConfig, { teacherVocabSize, encoderBlocks, ...options }: Stage1FlopsOptions): number {
   const { dModel: D } = config.body;
   const layers = patchLayers(config, options);
-  const perPatch = sum(layers) + 2 * D * teacherVocabSize + 3 * 2 * D * D + 2 * sum(layers.slice(0, encoderBlocks));
-  return 3 * byteModels(config) + perPatch / options.bytesPerPatch;
+  const perPatch = 3 * 2 * D * D + 2 * sum(layers.slice(0, encoderBlocks));
+  return 3 * byteModels(config) + perPatch / options.bytesPerPatch + teacherFlopsPerByte(config, { teacherVocabSize, ...options });
+}
+
+/** Of reading a text with the source model, layers and head, per byte of it. */
+export function teacherFlopsPerByte(config: BolmoConfig, { teacherVocabSize, ...options }: FlopsOptions & { teacherVocabSize: number }): number {
+  return (sum(patchLayers(config, options)) + 2 * config.body.dModel * teacherVocabSize) / options.bytesPerPatch;
 }
 
 /** What runs on every byte: both byte models, the boundary predictor, the residual's projection, the head. */

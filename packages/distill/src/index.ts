@@ -4,7 +4,7 @@ export { type AddedTokenJson, type Spelling, type TokenizerJson } from './alignm
 export { END_SYMBOL, PAD_SYMBOL, SubwordVocabulary, type SubwordVocabularyOptions } from './alignment/vocabulary.js';
 export { alignTokensToBytes, checkRoundTrip, symbolsToBytes, type ByteAlignment } from './alignment/align.js';
 export { SubwordTokenizer, type TextEncoderLike } from './alignment/subword-tokenizer.js';
-export { BOLMO_VOCABULARY, byteRows, fusedLabels, patchEnds, patchesAtBoundaries, type ByteRows, type ByteRowsOptions, type StudentVocabulary } from './alignment/byte-rows.js';
+export { BOLMO_VOCABULARY, byteRows, cutAlike, fusedLabels, patchEnds, patchesAtBoundaries, type ByteRows, type ByteRowsOptions, type StudentVocabulary } from './alignment/byte-rows.js';
 // likelihoods
 export { foldBoundaries, labelLogProbs, logMass, logMassAfterPatches, patchLogLikelihoods, tokenLogLikelihoods } from './likelihood/patch-likelihood.js';
 export { TeacherBytes, type ByteTargets, type TeacherBytesOptions } from './likelihood/teacher-bytes.js';

@@ -6,8 +6,8 @@ import { loadSourceLM, openSource } from '@bytelm/example-olmo';
 import { startBackend } from '@bytelm/example-shared/cli';
 import { readJsonFile } from '@bytelm/example-shared/model';
 import { parseBolmoConfig } from '../config.js';
-import { flopsPerByte, stage1FlopsPerByte } from '../flops.js';
-import { emptyStudent, initialStudent, loadedStudent, stage1Job, wholeJob, type StageContext } from './jobs.js';
+import { flopsPerByte, stage1FlopsPerByte, teacherFlopsPerByte } from '../flops.js';
+import { emptyStudent, initialStudent, loadedStudent, stage1Job, stage2Job, type StageContext } from './jobs.js';
 import type { ByteifyReport } from './report.js';
 import { budgetOf, newestWeights, runStage, type RunControl } from './run-stage.js';
 import { copyFile, saveConfigFiles } from './save-student.js';
@@ -66,14 +66,13 @@ export async function runByteify(start: ByteifyStart | { out: string }, control:
 }
 
 async function runStages(context: StageContext, { settings, stage1, stage2 }: Plan, out: string, control: RunControl): Promise<boolean> {
-  const { loss, trueBoundaries } = settings;
   const { backend } = context;
   if (stage1) {
     const job = async (resumed: boolean) => stage1Job(context, resumed ? emptyStudent(context) : await initialStudent(context, settings), settings);
     if (!(await runStage({ name: 'stage 1', folder: join(out, 'stage1'), settings: runSettings(settings, stage1), backend, control, stepsBefore: 0, job }))) return false;
   }
   const begin = async () => (stage1 ? loadedStudent(context, await newestWeights(join(out, 'stage1'))) : initialStudent(context, settings));
-  const job = async (resumed: boolean) => wholeJob(context, resumed ? emptyStudent(context) : await begin(), { loss, mainRate: stage2.mainRate, trueBoundaries });
+  const job = async (resumed: boolean) => stage2Job(context, resumed ? emptyStudent(context) : await begin(), settings, stage2.mainRate);
   if (!(await runStage({ name: 'stage 2', folder: join(out, 'stage2'), settings: runSettings(settings, stage2), backend, control, stepsBefore: stage1?.steps ?? 0, job }))) return false;
   await saveConfigFiles(out, context.raw, context.tokenizerFolder);
   await copyFile(await newestWeights(join(out, 'stage2')), join(out, 'model.safetensors'));
@@ -146,7 +145,7 @@ function planOf(settings: ByteifySettings, teacher: OpenTeacher, raw: Record<str
   const options = { bytesPerPatch: perToken, from: 0, to: settings.patches * perToken };
   const flops = {
     stage1: stage1FlopsPerByte(config, { ...options, teacherVocabSize: teacher.config.vocabSize, encoderBlocks: Math.min(settings.encoderBlocks ?? ENCODER_BLOCKS, config.body.numLayers) }),
-    stage2: 3 * flopsPerByte(config, options),
+    stage2: 3 * flopsPerByte(config, options) + (settings.stage2Weights?.byteDistill ? teacherFlopsPerByte(config, { ...options, teacherVocabSize: teacher.config.vocabSize }) : 0),
   };
   const stepsOf = (bytes: number | null, steps: number | null): number => {
     if (steps !== null) return steps;

@@ -13,7 +13,7 @@ import { budgetLines, SCORE_HEAD, scoreRows, table } from './report.js';
 import { budgetOf, newestWeights, runStage, type Budget, type RunControl } from './run-stage.js';
 import { copyFile, saveConfigFiles } from './save-student.js';
 import { scoreOf, scoreStudent, type Score } from './score.js';
-import { checkStageSettings, lengthProblems, publishedRates, runSettings, STAGE_DEFAULTS, type LossName, type StageSettings } from './settings.js';
+import { checkStageSettings, lengthProblems, publishedRates, runSettings, stage2Losses, STAGE_DEFAULTS, type LossName, type StageSettings } from './settings.js';
 import { bytesPerStep, bytesPerToken, heldOutTokens, readStageText } from './tokens.js';
 
 /** Which neighbours become one patch first. */
@@ -94,7 +94,7 @@ export async function runCompress(start: CompressStart | { out: string }, contro
     const auxiliary = settings.auxiliary === null ? undefined : await loadSourceLM(await openSource(settings.auxiliary));
     const compression = { start: plan.start, target: settings.target, batches: plan.steps * settings.accumulate, merges: mergesOf(settings.merge, auxiliary) };
     const student = resumed ? emptyStudent(context) : await loadBolmo(source);
-    return wholeJob(context, student, { loss: settings.loss, mainRate: plan.mainRate, compression, owned: auxiliary ? [auxiliary] : [] });
+    return wholeJob(context, student, { losses: stage2Losses(settings), mainRate: plan.mainRate, compression, owned: auxiliary ? [auxiliary] : [] });
   };
   if (!(await runStage({ name: 'compress', folder, settings: runSettings(settings, plan), backend, control, stepsBefore: 0, job }))) return undefined;
   const report = await makeReport(context, source, plan, folder);

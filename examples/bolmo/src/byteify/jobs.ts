@@ -1,7 +1,7 @@
 import { Rng, type BackendInfo, type BoundaryEmittingLM } from '@bytelm/core';
 import { loadParameters, openSafetensors } from '@bytelm/core/io';
 import { AdamW } from '@bytelm/core/train';
-import { BOLMO_INIT, byteifyInit, CompressedRows, PUBLISHED_STAGE2, Stage1, Stage2, teacherOf, TokenRows, type MergeOrder, type StageLossConfig, type SubwordTokenizer } from '@bytelm/distill';
+import { BOLMO_INIT, byteifyInit, CompressedRows, Stage1, Stage2, teacherOf, TokenRows, type MergeOrder, type StageLossConfig, type SubwordTokenizer, type Teacher } from '@bytelm/distill';
 import { loadSourceLM, openSource, type SourceLM } from '@bytelm/example-olmo';
 import type { RunModel, TrainJob } from '@bytelm/example-shared/train';
 import * as tf from '@tensorflow/tfjs-core';
@@ -10,7 +10,7 @@ import { BOLMO } from '../family.js';
 import { createBolmo } from '../model.js';
 import { SuffixTrie } from '../parts/suffix-trie.js';
 import { saveStudent } from './save-student.js';
-import { ENCODER_BLOCKS, stage1Losses, STAGE1_LOSSES, type ByteifySettings, type LossName, type StageSettings } from './settings.js';
+import { ENCODER_BLOCKS, stage1Losses, stage2Losses, type ByteifySettings, type StageSettings } from './settings.js';
 import type { StageText } from './tokens.js';
 
 /** What all stages of a run share. */
@@ -67,7 +67,9 @@ export async function stage1Job(context: StageContext, student: BoundaryEmitting
 }
 
 export interface WholeJobOptions {
-  loss: LossName;
+  losses: StageLossConfig;
+  /** For losses that need it. */
+  teacher?: Teacher | undefined;
   /** Rate of the main network as a share of the others'. */
   mainRate: number;
   /** Longer patches as training goes on. */
@@ -79,9 +81,17 @@ export interface WholeJobOptions {
 }
 
 /** Stage 2, everything end to end; with `compression` the stage for longer patches. */
-export function wholeJob(context: StageContext, student: BoundaryEmittingLM, { loss, mainRate, compression, owned = [], trueBoundaries }: WholeJobOptions): TrainJob {
-  const losses: StageLossConfig = { ...PUBLISHED_STAGE2, normalization: STAGE1_LOSSES[loss].normalization };
-  return stageJob(context, { stage: new Stage2(student, { losses, teacherForceBoundaries: trueBoundaries }), student, mainRate, compression, owned });
+export function wholeJob(context: StageContext, student: BoundaryEmittingLM, { losses, mainRate, compression, owned = [], trueBoundaries, teacher }: WholeJobOptions): TrainJob {
+  const stage = new Stage2(student, { losses, teacherForceBoundaries: trueBoundaries, teacher: teacher && { model: teacher, vocabulary: context.tokenizer.vocabulary } });
+  return stageJob(context, { stage, student, mainRate, compression, owned });
+}
+
+/** Stage 2 of a byteification; its teacher is read in only where a loss asks for it. */
+export async function stage2Job(context: StageContext, student: BoundaryEmittingLM, settings: ByteifySettings, mainRate: number): Promise<TrainJob> {
+  const losses = stage2Losses(settings);
+  const source = losses.weights.byteDistill ? await loadSourceLM(await openSource(settings.teacher)) : undefined;
+  const teacher = source && teacherOf(source, settings.teacher);
+  return wholeJob(context, student, { losses, mainRate, trueBoundaries: settings.trueBoundaries, teacher, owned: source ? [source] : [] });
 }
 
 interface JobParts extends Pick<WholeJobOptions, 'mainRate' | 'compression'> {

@@ -1,5 +1,5 @@
 import { ConfigError } from '@bytelm/core';
-import { PAPER_STAGE1, PUBLISHED_STAGE1, type StageLossConfig, type StageLossWeights } from '@bytelm/distill';
+import { PAPER_STAGE1, PUBLISHED_STAGE1, PUBLISHED_STAGE2, type StageLossConfig, type StageLossWeights } from '@bytelm/distill';
 import type { BackendChoice, ByteRange } from '@bytelm/example-shared/cli';
 import type { RunSettings } from '@bytelm/example-shared/train';
 import type { LocalPreset } from './student-config.js';
@@ -58,6 +58,8 @@ export interface ByteifySettings extends StageSettings {
   loss: LossName;
   /** Weights of stage 1 in place of those of `loss`. Runs of before have none. */
   weights?: Partial<StageLossWeights> | undefined;
+  /** Of stage 2 in place of the published ones: `boundary`, `crossEntropy`, and `byteDistill`, for which the teacher stays. Runs of before have none. */
+  stage2Weights?: Partial<StageLossWeights> | undefined;
   /** Blocks that stage 1 compares patches behind; runs of before: 4. */
   encoderBlocks?: number | undefined;
   /** Stage 2 cuts where the tokenizer does, not where the predictor does; absent: it does not, as published. */
@@ -116,6 +118,8 @@ export const STAGE1_LOSSES = {
 export type LossName = keyof typeof STAGE1_LOSSES;
 
 const WEIGHT_NAMES = ['boundary', 'encoder', 'distill', 'crossEntropy', 'byteDistill'] as const satisfies readonly (keyof StageLossWeights)[];
+/** Losses that stage 2 has. */
+export const STAGE2_WEIGHT_NAMES = ['boundary', 'crossEntropy', 'byteDistill'] as const satisfies readonly (keyof StageLossWeights)[];
 
 /** The losses of stage 1 that settings ask for. */
 export function stage1Losses({ loss, weights = {} }: Pick<ByteifySettings, 'loss' | 'weights'>): StageLossConfig {
@@ -123,13 +127,18 @@ export function stage1Losses({ loss, weights = {} }: Pick<ByteifySettings, 'loss
   return { ...base, weights: { ...base.weights, ...weights } };
 }
 
+/** The losses of stage 2, averaged as those of stage 1. */
+export function stage2Losses({ loss, stage2Weights = {} }: { loss: LossName; stage2Weights?: ByteifySettings['stage2Weights'] }): StageLossConfig {
+  return { ...PUBLISHED_STAGE2, normalization: STAGE1_LOSSES[loss].normalization, weights: { ...PUBLISHED_STAGE2.weights, ...stage2Weights } };
+}
+
 /** `name=value` pairs of weights. @throws ConfigError */
-export function parseWeights(pairs: readonly string[]): Partial<StageLossWeights> {
+export function parseWeights(pairs: readonly string[], { option = '--weights', names = WEIGHT_NAMES }: { option?: string; names?: readonly (keyof StageLossWeights)[] } = {}): Partial<StageLossWeights> {
   return Object.fromEntries(pairs.map((pair) => {
     const [name = '', value = ''] = pair.split('=');
     const weight = Number(value);
-    if (!(WEIGHT_NAMES as readonly string[]).includes(name) || !value || !(weight >= 0)) {
-      throw new ConfigError(`[byteify] --weights ${pair}: expected NAME=NUMBER with one of ${WEIGHT_NAMES.join(', ')} and a number of at least 0.`);
+    if (!(names as readonly string[]).includes(name) || !value || !(weight >= 0)) {
+      throw new ConfigError(`[byteify] ${option} ${pair}: expected NAME=NUMBER with one of ${names.join(', ')} and a number of at least 0.`);
     }
     return [name, weight];
   }));

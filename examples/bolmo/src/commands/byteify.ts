@@ -3,7 +3,7 @@ import { ConfigError } from '@bytelm/core';
 import { real, whole } from '@bytelm/example-shared/cli';
 import { runByteify } from '../byteify/byteify.js';
 import { reportText } from '../byteify/report.js';
-import { parseWeights, type ByteifySettings } from '../byteify/settings.js';
+import { parseWeights, STAGE2_WEIGHT_NAMES, type ByteifySettings } from '../byteify/settings.js';
 import { LOCAL_PRESETS } from '../byteify/student-config.js';
 import { RESUME_NOTE, stoppedText, withStageOptions, type SteeringOptions } from './stage-options.js';
 
@@ -17,7 +17,7 @@ Examples:
 Stage 1 teaches byte models around the frozen layers to end patches where tokens end and to say what the teacher says; stage 2 trains everything end to end.
 The folder then holds the model (config.json, model.safetensors, tokenizer), report.json, byteify.json, and stage1/ and stage2/ with log.jsonl, loss.svg and checkpoints.`;
 
-type Options = Partial<Omit<ByteifySettings, 'weights'>> & SteeringOptions & { weights?: string[] };
+type Options = Partial<Omit<ByteifySettings, 'weights' | 'stage2Weights'>> & SteeringOptions & { weights?: string[]; stage2Weights?: string[] };
 
 /** `bolmo byteify` */
 export function addByteifyCommand(program: Command): void {
@@ -41,14 +41,19 @@ export function addByteifyCommand(program: Command): void {
     .option('--stage2-global-lr <rate>', 'of the main network in stage 2 (default: half of it)', real(0))
     .option('--true-boundaries', "stage 2 cuts where the tokenizer does; without, where the student's predictor does, as published")
     .option('--weights <name=value...>', "of stage 1's losses in place of those of --loss: boundary, encoder, distill, crossEntropy, and byteDistill, which learns the teacher's whole distribution at every byte")
+    .option('--stage2-weights <name=value...>', "of stage 2's losses: boundary, crossEntropy, and byteDistill, for which the teacher stays: learned from where student and tokenizer cut alike")
     .option('--encoder-blocks <number>', 'layers that stage 1 compares patches behind (default: 4, or all where there are fewer)', whole(0));
   withStageOptions(command).action(run);
 }
 
-async function run({ out, resume, stopAt, json, weights, ...given }: Options): Promise<void> {
+async function run({ out, resume, stopAt, json, weights, stage2Weights, ...given }: Options): Promise<void> {
   const { teacher, data } = given;
   if (!resume && (!teacher || !data)) throw new ConfigError('[byteify] expected --teacher and --data. Hint: --resume --out FOLDER goes on with a run.');
-  const report = await runByteify(resume ? { out } : { ...given, ...(weights && { weights: parseWeights(weights) }), teacher: teacher!, data: data!, out }, { resume, stopAt, json });
+  const chosen = {
+    ...(weights && { weights: parseWeights(weights) }),
+    ...(stage2Weights && { stage2Weights: parseWeights(stage2Weights, { option: '--stage2-weights', names: STAGE2_WEIGHT_NAMES }) }),
+  };
+  const report = await runByteify(resume ? { out } : { ...given, ...chosen, teacher: teacher!, data: data!, out }, { resume, stopAt, json });
   if (!report) {
     process.stderr.write(stoppedText('byteify', out));
     return;

@@ -93,6 +93,7 @@ const byteifySettings = (recipe: Recipe, folder: string, teacherFolder: string) 
     stage2Lr: stage2.lr,
     stage2GlobalLr: stage2.globalLr ?? null,
     weights: stage1.weights,
+    stage2Weights: stage2.weights,
     encoderBlocks: stage1.encoderBlocks,
   };
 };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fixtureRoot, readGolden } from '@bytelm/core/testing';
-import { alignTokensToBytes, byteRows, END_SYMBOL, fusedLabels, SubwordTokenizer, SubwordVocabulary, type TokenizerJson } from '../index.js';
+import { alignTokensToBytes, byteRows, cutAlike, END_SYMBOL, fusedLabels, SubwordTokenizer, SubwordVocabulary, type TokenizerJson } from '../index.js';
 
 const folder = join(fixtureRoot(), 'bolmo');
 const json = JSON.parse(readFileSync(join(folder, 'toy_tokenizer/tokenizer.json'), 'utf8')) as TokenizerJson;
@@ -128,6 +128,16 @@ describe('byteRows', () => {
     expect([...r.ids.slice(6)]).toEqual([1, 114, 0, 0, 0, 0]);
     expect([...r.teacherIds]).toEqual([337, 256, 68, 338, 337, 77, 338, 338]);
     expect([...r.patchIds.slice(0, 6)]).toEqual([0, 1, 1, 2, 4, 4]);
+  });
+
+  it('knows where two ways of cutting agree: the patch begins for both, and both say whether it ends', () => {
+    const labels = { batch: 1, length: 8, lengths: Int32Array.of(8), boundaryLabels: Uint8Array.of(1, 0, 1, 0, 0, 1, 0, 1) };
+    expect([...cutAlike(labels, labels.boundaryLabels)]).toEqual([1, 1, 1, 1, 1, 1, 1, 0]);
+    // Cut behind byte 3, too: known neither at the byte that is cut behind, nor in the patch that begins there, until both cut.
+    expect([...cutAlike(labels, [1, 0, 1, 1, 0, 1, 0, 1])]).toEqual([1, 1, 0, 0, 0, 1, 1, 0]);
+    // Not cut behind byte 2: the patch goes on where the labels begin another.
+    expect([...cutAlike(labels, [1, 0, 0, 0, 0, 1, 0, 1])]).toEqual([1, 0, 0, 0, 0, 1, 1, 0]);
+    expect([...cutAlike({ ...labels, lengths: Int32Array.of(4) }, labels.boundaryLabels)]).toEqual([1, 1, 1, 0, 0, 0, 0, 0]);
   });
 
   it('keeps the boundary before a document end when asked to', () => {

@@ -171,3 +171,24 @@ export function patchesAtBoundaries({ batch, length, patches, patchIds, boundary
     }
   return out;
 }
+
+/**
+ * (B*n) 1 where what a teacher says about byte t + 1 holds for other boundaries, too: the patch of that byte began where the labels have it, and
+ * both say the same about whether one ends with it.
+ * @param boundaryMask (B*n) the boundaries that a forward pass used.
+ */
+export function cutAlike({ batch, length, lengths, boundaryLabels }: Pick<ByteRows, 'batch' | 'length' | 'lengths' | 'boundaryLabels'>, boundaryMask: ArrayLike<number>): Uint8Array {
+  const out = new Uint8Array(batch * length);
+  for (let b = 0; b < batch; b++) {
+    let began = true;
+    for (let t = 0; t + 1 < lengths[b]!; t++) {
+      const i = b * length + t;
+      const [own, label] = [Boolean(boundaryMask[i]), Boolean(boundaryLabels[i])];
+      // Where only one of them cuts, the patches differ until both cut at once.
+      if (own || label) began = own && label;
+      const isLast = t + 2 === lengths[b]!;
+      out[i] = began && (isLast || Boolean(boundaryMask[i + 1]) === Boolean(boundaryLabels[i + 1])) ? 1 : 0;
+    }
+  }
+  return out;
+}

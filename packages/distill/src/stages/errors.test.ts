@@ -25,6 +25,9 @@ describe('stages refuse', () => {
     expect(() => new Stage2(plain)).toThrow('[Stage2] student: its head emits no boundaries');
     expect(() => new Stage1(plain, teacher, { vocabulary, bytesOnly: true })).toThrow('its chunker SpacePatcher gives no probabilities that a boundary loss could train');
     expect(() => new Stage2(student, { losses: PUBLISHED_STAGE1 })).toThrow('[Stage2] losses: expected weight 0 for `encoder` and `distill`');
+    const whole = { ...PUBLISHED_STAGE2, weights: { ...PUBLISHED_STAGE2.weights, byteDistill: 1 } };
+    expect(() => new Stage2(student, { losses: whole })).toThrow('[Stage2] losses: `byteDistill` has a weight, but there is no teacher to learn from. Hint: the option `teacher`.');
+    expect(() => new Stage2(student, { losses: whole, teacher: { model: small, vocabulary } })).toThrow('olmo-small gives logits for 300 tokens, tokenizer.json has 340.');
     expect(() => new Stage2(student, { trainable: () => false }).trainable()).toThrow('[Stage2] trainable: it leaves no parameter');
     const odd = new SequenceLM({ embed, head, backbone: Object.assign(Object.create(ResidualStack.prototype), { dModel: 16, parameters: () => new Map(), streams: undefined }) });
     expect(() => teacherOf(odd)).toThrow('[teacherOf] ResidualStack: expected a model of blocks over one residual stream');

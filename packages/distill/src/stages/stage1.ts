@@ -3,10 +3,10 @@ import { ConfigError, gatherRows, isLayered, type HierarchicalLM, type LayeredMo
 import { patchEnds, patchesAtBoundaries, type ByteRows, type StudentVocabulary } from '../alignment/byte-rows.js';
 import type { SubwordVocabulary } from '../alignment/vocabulary.js';
 import { logMass, logMassAfterPatches, tokenLogLikelihoods } from '../likelihood/patch-likelihood.js';
-import { TeacherBytes } from '../likelihood/teacher-bytes.js';
 import { PUBLISHED_STAGE1, stageLosses, type StageLossInputs } from '../losses/stage-loss.js';
 import { logOf, Stage, type Prepared, type StageOptions, type StagePass } from './stage.js';
 import type { Teacher, TeacherOutputs } from './teacher.js';
+import { TeacherReader, tokenShape } from './teacher-distributions.js';
 
 export interface Stage1Options extends StageOptions {
   /** The teacher's. */
@@ -56,7 +56,7 @@ export class Stage1 extends Stage<TeacherSide> {
   private readonly frozen: ReadonlySet<tf.Variable>;
   private readonly vocabulary: SubwordVocabulary;
   private readonly mainBlocks: LayeredModel | undefined;
-  private teacherBytes: TeacherBytes | undefined;
+  private readonly reader: TeacherReader;
 
   /** @throws ConfigError when student, teacher and vocabulary do not fit; it names what differs. */
   constructor(
@@ -68,6 +68,7 @@ export class Stage1 extends Stage<TeacherSide> {
     const { main } = student.parts;
     vocabulary.checkFits(teacher.vocabSize, teacher.name);
     this.vocabulary = vocabulary;
+    this.reader = new TeacherReader(teacher, vocabulary, student.vocabSize);
     this.oracle = oracle;
     this.mainBlocks = isLayered(main) ? main : undefined;
     // What makes patches as wide as the blocks (BLT) is no part of the source model.
@@ -91,10 +92,9 @@ export class Stage1 extends Stage<TeacherSide> {
     const seg = this.trueBoundaries(rows);
     const { probs, ...side } = tf.tidy(() => {
       const { batch, patches } = rows;
-      const shape = { batch, length: patches, lengths: Array.from({ length: batch }, (_, b) => rows.patchMask.subarray(b * patches, (b + 1) * patches).reduce((n, m) => n + m, 0)) };
       const ids = tf.tensor2d(rows.teacherIds, [batch, patches], 'int32');
       const want = { hidden: this.oracle, logits: Boolean(weights.distill || weights.byteDistill), blocks: weights.encoder ? this.encoderBlocks : undefined };
-      const said: TeacherOutputs = want.hidden || want.logits || want.blocks !== undefined ? this.teacher.read(rows.teacherIds, shape, want) : {};
+      const said: TeacherOutputs = want.hidden || want.logits || want.blocks !== undefined ? this.teacher.read(rows.teacherIds, tokenShape(rows), want) : {};
       const at = tf.tensor2d(patchesAtBoundaries(rows), [batch, patches], 'int32');
       return {
         oracle: said.hidden && gatherRows(said.hidden, at),
@@ -105,7 +105,8 @@ export class Stage1 extends Stage<TeacherSide> {
       };
     });
     const plan = this.oracle ? [seg] : ((await this.planOf(ctx, seg)) ?? [seg]);
-    const bytes = probs && (await this.bytesOf(rows, probs));
+    const said = probs && (await this.reader.ofProbs(rows, probs));
+    const bytes = said && { targets: said.targets, mask: tf.tensor2d(said.mask, [rows.batch, rows.length]) };
     return {
       ...side,
       bytes,
@@ -141,16 +142,6 @@ export class Stage1 extends Stage<TeacherSide> {
     }
     inner.dispose();
     return { parts: stageLosses(inputs, this.losses), boundaryProb, segmentation: seg };
-  }
-
-  /** The teacher's distributions (B, P, V), which this frees, as distributions over the student's output. */
-  private async bytesOf(rows: ByteRows, probs: tf.Tensor): Promise<{ targets: tf.Tensor; mask: tf.Tensor }> {
-    const { batch, length } = rows;
-    const width = this.student.vocabSize;
-    const values = (await probs.data().finally(() => probs.dispose())) as Float32Array;
-    this.teacherBytes ??= new TeacherBytes(this.vocabulary, { student: rows.student });
-    const { targets, mask } = this.teacherBytes.targets(rows, values, this.teacher.vocabSize, { width });
-    return { targets: tf.tensor3d(targets, [batch, length, width]), mask: tf.tensor2d(mask, [batch, length]) };
   }
 
   /** (V) 1 for tokens that begin with white space. */

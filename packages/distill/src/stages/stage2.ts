@@ -1,53 +1,75 @@
+import * as tf from '@tensorflow/tfjs-core';
 import { ConfigError, type HierarchicalLM, type StageRecord } from '@bytelm/core';
-import type { ByteRows } from '../alignment/byte-rows.js';
-import { PUBLISHED_STAGE2, stageLosses } from '../losses/stage-loss.js';
+import { cutAlike, type ByteRows } from '../alignment/byte-rows.js';
+import type { SubwordVocabulary } from '../alignment/vocabulary.js';
+import { PUBLISHED_STAGE2, stageLosses, type StageLossInputs } from '../losses/stage-loss.js';
 import { logOf, Stage, type Prepared, type StageOptions, type StagePass } from './stage.js';
+import type { Teacher } from './teacher.js';
+import { TeacherReader, type TeacherDistributions } from './teacher-distributions.js';
 
 export interface Stage2Options extends StageOptions {
   /** Patches end where the tokenizer says, not where the student's predictor does. Default false, as published. */
   teacherForceBoundaries?: boolean | undefined;
+  /** For losses with a weight for `byteDistill`: the teacher stays, and what it reads. */
+  teacher?: { model: Teacher; vocabulary: SubwordVocabulary } | undefined;
+}
+
+/** What is known about a batch ahead. */
+interface Stage2Side extends Prepared {
+  said?: TeacherDistributions | undefined;
 }
 
 /**
- * Stage 2, the student alone and whole: cross-entropy of bytes and boundaries end to end, and the boundary loss. Patches end where its own
- * predictor decides; no gradient flows through that decision, and the labels of the boundary loss stay the tokenizer's. With rows of
- * `CompressedRows` in place of `TokenRows` it is the stage for higher compression.
+ * Stage 2, the student whole: cross-entropy of bytes and boundaries end to end, and the boundary loss. Patches end where its own predictor
+ * decides; no gradient flows through that decision, and the labels of the boundary loss stay the tokenizer's. With rows of `CompressedRows`
+ * in place of `TokenRows` it is the stage for higher compression.
+ *
+ * With a weight for `byteDistill` (not in the published runs) the teacher stays: where student and tokenizer cut alike, the student goes on
+ * learning its whole distribution, and the cross-entropy is that of the other bytes, which the teacher knows nothing about.
  *
  * @source Bolmo, arXiv 2512.15586, sections 3.2 and 5.1.
  */
-export class Stage2 extends Stage {
+export class Stage2 extends Stage<Stage2Side> {
   readonly teacherForceBoundaries: boolean;
+  private readonly reader: TeacherReader | undefined;
 
-  /** @throws ConfigError for losses that need a teacher. */
-  constructor(student: HierarchicalLM, { losses = PUBLISHED_STAGE2, teacherForceBoundaries = false, ...options }: Stage2Options = {}) {
+  /** @throws ConfigError for losses that need a teacher's hidden states, or a teacher that is not there. */
+  constructor(student: HierarchicalLM, { losses = PUBLISHED_STAGE2, teacherForceBoundaries = false, teacher, ...options }: Stage2Options = {}) {
     super(student, losses, options);
     if (losses.weights.encoder || losses.weights.distill) throw new ConfigError('[Stage2] losses: expected weight 0 for `encoder` and `distill`, which need a teacher. Hint: Stage1.');
+    if (losses.weights.byteDistill && !teacher) throw new ConfigError('[Stage2] losses: `byteDistill` has a weight, but there is no teacher to learn from. Hint: the option `teacher`.');
+    teacher?.vocabulary.checkFits(teacher.model.vocabSize, teacher.model.name);
     this.teacherForceBoundaries = teacherForceBoundaries;
+    this.reader = losses.weights.byteDistill && teacher ? new TeacherReader(teacher.model, teacher.vocabulary, student.vocabSize) : undefined;
   }
 
   protected trains(): boolean {
     return true;
   }
 
-  protected async prepare(rows: ByteRows): Promise<Prepared> {
+  protected async prepare(rows: ByteRows): Promise<Stage2Side> {
     const ctx = this.contextOf(rows);
     const plan = await this.planOf(ctx, this.teacherForceBoundaries ? this.trueBoundaries(rows) : undefined);
+    const said = await this.reader?.read(rows);
     return {
       ctx,
       plan,
+      said,
       dispose: () => {
+        said?.targets.dispose();
         plan?.forEach((s) => s.dispose());
         ctx.dispose();
       },
     };
   }
 
-  protected pass(rows: ByteRows, { ctx, plan }: Prepared): StagePass {
+  protected pass(rows: ByteRows, { ctx, plan, said }: Stage2Side): StagePass {
     const record: StageRecord[] = [];
     const logits = this.student.forward(ctx.with({ plan, record }));
     const { segmentation, boundaryProb } = record[0]!;
-    const boundaryMask = segmentation.boundaryMask;
-    const inputs = { rows, logits, boundaryMask, labels: this.labelsOf(rows, boundaryMask), ...(boundaryProb && { boundaryLogProb: logOf(boundaryProb) }) };
+    const { boundaryMask } = segmentation;
+    const labels = this.labelsOf(rows, boundaryMask);
+    const inputs: StageLossInputs = { rows, logits, boundaryMask, labels, ...(boundaryProb && { boundaryLogProb: logOf(boundaryProb) }), ...(said && shared(rows, boundaryMask, labels, said)) };
     const parts = stageLosses(inputs, this.losses);
     for (const inner of record.slice(1)) {
       inner.segmentation.dispose();
@@ -55,4 +77,10 @@ export class Stage2 extends Stage {
     }
     return { parts, boundaryProb, segmentation };
   }
+}
+
+/** Bytes that the teacher speaks about in the student's own patches are learned from it, the others from the text. */
+function shared(rows: ByteRows, boundaryMask: ArrayLike<number>, labels: Int32Array, { targets, mask }: TeacherDistributions): Pick<StageLossInputs, 'labels' | 'bytes'> {
+  const known = cutAlike(rows, boundaryMask).map((same, i) => same * mask[i]!);
+  return { labels: labels.map((y, i) => (known[i] ? -100 : y)), bytes: { targets, mask: tf.tensor2d(Float32Array.from(known), [rows.batch, rows.length]) } };
 }

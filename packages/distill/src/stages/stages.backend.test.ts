@@ -7,7 +7,9 @@ import {
   batchOf,
   byteRows,
   CompressedRows,
+  cutAlike,
   evaluateByteified,
+  fusedLabels,
   PAPER_STAGE1,
   PUBLISHED_STAGE1,
   PUBLISHED_STAGE2,
@@ -96,6 +98,7 @@ describe.each(backendsForTest())('stages on %s', (backend) => {
     const checks: [Stage<any>, string[]][] = [
       [new Stage1(student, teacher, { vocabulary, losses: PLAIN }), ['model.local_encoder.out_projection.weight', 'model.local_encoder.layers.0.xlstm.v.weight', 'model.local_encoder.boundary_predictor_module.q_proj_layer.weight', 'model.local_decoder.in_projection.weight', 'lm_head.weight']],
       [new Stage2(student, { teacherForceBoundaries: true }), ['model.layers.1.mlp.up_proj.weight', 'model.local_encoder.out_projection.bias', 'model.norm.weight']],
+      [new Stage2(student, { teacherForceBoundaries: true, losses: only({ byteDistill: 1 }), teacher: { model: teacher, vocabulary } }), ['model.layers.1.mlp.up_proj.weight', 'lm_head.weight']],
     ];
     for (const [stage, names] of checks) {
       const grads = await run(stage, rows, async (out) => new Map(await Promise.all(names.map(async (n) => [n, (await out.grads.get(n)!.data()).slice()] as const))));
@@ -194,6 +197,29 @@ describe.each(backendsForTest())('stages on %s', (backend) => {
     const forced = await run(new Stage2(student, { losses: plain, teacherForceBoundaries: true }), rows, async (out) => [await lossOf(out), out.parts.positionsPerChunk0 as number]);
     expect(forced[0]).not.toBeCloseTo(own, 4);
     expect(forced[1]).toBeCloseTo(rows.lengths.reduce((a, b) => a + b) / (2 * rows.patches), 5);
+  });
+
+  it('stage 2 with its teacher: nothing to learn for a copy where both cut alike, the text where they do not', async () => {
+    const student = tinyStudent(TINY, 14);
+    const teacher = teacherOf(tinyTeacher(TINY, 15));
+    const { copy, head } = await copyOf(student, teacher, rows);
+    const options = { losses: only({ byteDistill: 1, crossEntropy: 1 }), teacher: { model: teacher, vocabulary } };
+    const partsOf = (stage: Stage2) => run(stage, rows, async ({ parts }) => Promise.all(['byteDistill', 'crossEntropy'].map(async (n) => (await (parts[n] as tf.Tensor).data())[0]!)));
+    const forced = await partsOf(new Stage2(copy, { ...options, teacherForceBoundaries: true }));
+    expect(Math.abs(forced[0]!)).toBeLessThan(2e-6);
+
+    const ctx = new SequenceContext(rows.batch, rows.length, { ids: rows.ids });
+    const { boundaryMask } = (await copy.plan(ctx))![0]!;
+    const alike = cutAlike(rows, boundaryMask);
+    const unlike = rows.labels.reduce((n, y, i) => n + (y >= 0 && !alike[i] ? 1 : 0), 0);
+    expect(unlike).toBeGreaterThan(0);
+    const logProbs = tf.logSoftmax(head.table);
+    const said = await logProbs.data();
+    const valid = rows.labels.reduce((n, y) => n + (y >= 0 ? 1 : 0), 0);
+    const expected = fusedLabels(rows, boundaryMask).reduce((sum, y, i) => sum - (y >= 0 && !alike[i] ? said[i * 520 + y]! : 0), 0) / valid;
+    const own = await partsOf(new Stage2(copy, options));
+    expect(Math.abs(own[0]!)).toBeLessThan(2e-6);
+    expect(own[1]! / expected).toBeCloseTo(1, 4);
   });
 
   it('higher compression: fewer boundaries with every batch, by frequency and by an auxiliary model', async () => {

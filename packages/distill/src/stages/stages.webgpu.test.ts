@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { AdamW, trainLoop, type TrainableModel } from '@bytelm/core/train';
 import { useBackend } from '@bytelm/core/testing';
-import { PUBLISHED_STAGE1, Stage1, Stage2, teacherOf, TokenRows, tokensInMemory, type Stage } from '../index.js';
+import { PUBLISHED_STAGE1, PUBLISHED_STAGE2, Stage1, Stage2, teacherOf, TokenRows, tokensInMemory, type Stage } from '../index.js';
 import { TINY, tinyStudent, tinyTeacher, toyVocabulary as vocabulary } from './tiny-models.test-util.js';
 
 const STEPS = 3;
 const store = tokensInMemory(Array.from({ length: 120 }, (_, i) => [256, 68, 268, 329, 67, 284, 315, 337][(i * i) % 8]!), vocabulary);
 /** All losses there are. */
+const whole = { ...PUBLISHED_STAGE2, weights: { ...PUBLISHED_STAGE2.weights, byteDistill: 1 } };
 const losses = { ...PUBLISHED_STAGE1, weights: { ...PUBLISHED_STAGE1.weights, byteDistill: 1 } };
 
 /** Total, parts and gradient norm of a few updates of stage 1, then of stage 2 of the same student. */
@@ -15,7 +16,7 @@ async function train(backend: 'wasm' | 'webgpu'): Promise<Record<string, number>
   const student = tinyStudent(TINY, 7);
   const teacher = tinyTeacher(TINY, 8);
   const steps: Record<string, number>[] = [];
-  for (const stage of [new Stage1(student, teacherOf(teacher), { vocabulary, losses }), new Stage2(student)] as (Stage<any> & TrainableModel)[]) {
+  for (const stage of [new Stage1(student, teacherOf(teacher), { vocabulary, losses }), new Stage2(student, { losses: whole, teacher: { model: teacherOf(teacher), vocabulary } })] as (Stage<any> & TrainableModel)[]) {
     // Rows of one length: few shaders.
     const batches = new TokenRows(store, { vocabulary, patches: 9, batch: 2, seed: 1, maxBytes: 40 });
     const optimizer = new AdamW(stage.parameterGroups({ mainRate: 0.5 }));
