@@ -4,22 +4,15 @@ import { spawn } from 'node:child_process';
 /**
  * @param {string} program
  * @param {string[]} args
- * @param {{ env?: NodeJS.ProcessEnv, cwd?: string, show?: (line: string) => boolean, minutes?: number }} [options] `show` picks the lines that are passed on at once
+ * @param {{ env?: NodeJS.ProcessEnv, cwd?: string, minutes?: number }} [options]
  * @returns {Promise<{ ok: boolean, output: string, status: string, seconds: number }>}
  */
-export function child(program, args, { env = process.env, cwd, show = () => false, minutes = 20 } = {}) {
+export function child(program, args, { env = process.env, cwd, minutes = 20 } = {}) {
   return new Promise((done) => {
     const start = Date.now();
     let output = '';
-    let pending = '';
     const p = spawn(program, args, { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
-    const take = (data) => {
-      output += data;
-      const lines = (pending + data).split('\n');
-      pending = lines.pop();
-      for (const line of lines) if (show(line)) console.log(line);
-    };
-    for (const stream of [p.stdout, p.stderr]) stream.setEncoding('utf8').on('data', take);
+    for (const stream of [p.stdout, p.stderr]) stream.setEncoding('utf8').on('data', (data) => (output += data));
     let late = false;
     const timer = setTimeout(() => {
       late = true;
@@ -33,3 +26,6 @@ export function child(program, args, { env = process.env, cwd, show = () => fals
     p.on('close', (code, signal) => end(code === 0, `exit ${code ?? signal}`));
   });
 }
+
+/** A script of the repository, in its root. @param {string} root @param {string[]} args the script's path, its arguments @param {Parameters<typeof child>[2]} [options] */
+export const node = (root, args, options) => child(process.execPath, args, { cwd: root, ...options });
