@@ -12,7 +12,7 @@ Object.assign(process.env, { GALLIVM_PERF: 'nopt' }, withWebgpu());
 const exclude = ['**/node_modules/**', '**/dist/**'];
 const backend = (name: string, backends: string, maxWorkers: number, setupFiles: string[] = []) => ({
   resolve: { alias },
-  test: { name, setupFiles, include: ['backend', name].map((kind) => `{packages,examples}/*/{src,test}/**/*.${kind}.test.ts`), exclude, pool: 'forks' as const, maxWorkers, env: { BYTELM_TEST_BACKENDS: backends }, testTimeout: 400_000, hookTimeout: 400_000 },
+  test: { name, setupFiles, include: ['backend', name].flatMap((kind) => [`{packages,examples}/*/{src,test}/**/*.${kind}.test.ts`, `benchmarks/src/**/*.${kind}.test.ts`]), exclude, pool: 'forks' as const, maxWorkers, env: { BYTELM_TEST_BACKENDS: backends }, testTimeout: 400_000, hookTimeout: 400_000 },
 });
 
 // `x.backend.test.ts` runs once per backend, `x.webgpu.test.ts` (or another project's name) on that one, `x.test.ts` once. In a browser:

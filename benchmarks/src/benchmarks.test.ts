@@ -8,7 +8,7 @@ import { opsTable } from './ops/table.js';
 import { findPeers } from './peers.js';
 import { lastResult, regressions } from './regressions.js';
 import { saveResult } from './save.js';
-import { disagreementOf, type Row, type Run } from './side-by-side.js';
+import { disagreementOf, ownSides, type Row, type Run } from './side-by-side.js';
 import { median, percentile } from './stats.js';
 import { sideBySideTable, table } from './tables.js';
 import { targetsOf } from './targets.js';
@@ -40,6 +40,13 @@ it('says where the other side comes from when it is missing', () => {
 describe('side by side', () => {
   const run: Run = { bytesPerSecond: 1000, machineGflops: [50, 50], ownGflops: [50, 50], peakRssMb: 1000, load: 0, bytesPerChunk: [4.5], firstLoss: 5 };
   const row = (over: Partial<Row>): Row => ({ config: 'demo', work: 'train', side: 'wasm', runs: [run], bytesPerSecond: 1000, normalized: 20, shareOfMatmul: 0.1, peakRssMb: 1000, mflopPerByte: 5, speedRatio: 0.2, memoryRatio: 1, ...over });
+
+  it('decodes once more in bf16 or without a recorded step where a backend has such', () => {
+    const options = { backends: ['wasm', 'webgpu'] as const, bf16: true, stepped: true };
+    expect(ownSides(options, 'decode').map((s) => [s.side, s.format, s.recorded])).toEqual([['wasm', 'float32', undefined], ['webgpu', 'float32', undefined], ['wasm bf16', 'bf16', undefined], ['webgpu step by step', 'float32', false]]);
+    expect(ownSides(options, 'prefill').map((s) => s.side)).toEqual(['wasm', 'webgpu']);
+    expect(ownSides({ backends: ['tensorflow'], bf16: true, stepped: true }, 'decode').map((s) => s.side)).toEqual(['tensorflow']);
+  });
 
   it('notices sides that do not compute the same', () => {
     expect(disagreementOf(run, { ...run, firstLoss: 5.0005, bytesPerChunk: [4.51] })).toBeUndefined();

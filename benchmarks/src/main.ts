@@ -33,6 +33,7 @@ interface Options {
   out: string;
   json?: boolean;
   bf16?: boolean;
+  stepped?: boolean;
   size?: string[];
   check?: boolean;
 }
@@ -59,6 +60,7 @@ const program = new Command('bench')
   .option('--peers <dir>', 'folder with the PyTorch models and their bench.py (or BYTELM_PEERS)')
   .option('--python <path>', 'Python with torch, transformers, safetensors, numpy (or BYTELM_PYTHON; default: python3)')
   .option('--bf16', 'decode once more with matrices kept in bf16 (wasm), a line of its own')
+  .option('--stepped', 'decode once more without recording the step (webgpu), a line of its own')
   .option('--size <name>', `byteified: repeatable, size of the source model's body, ${Object.keys(SIZES).join(', ')} (default: 6M, 85M)`, many(Object.keys(SIZES)))
   .option('--preset <name>', 'context, memory: repeatable, which models', many(Object.keys(HNET_PRESETS)))
   .option('--only <text>', 'ops whose name contains this')
@@ -103,7 +105,7 @@ async function run(name: string, options: Options): Promise<void> {
   if (!configs.every((c) => CONFIGS.includes(c))) throw new ConfigError(`[bench] ${name}: expected ${[...CONFIGS, ...Object.keys(GROUPS)].join(', ')}, byteified, context, memory, ops or gpu.`);
   const peers = findPeers(options);
   const { rounds, seconds } = options;
-  const { rows, torch } = await sideBySide({ configs, works: options.work ?? WORKS, backends: options.backend ?? ['wasm', 'tensorflow'], rounds, seconds, peers, bf16: options.bf16, say });
+  const { rows, torch } = await sideBySide({ configs, works: options.work ?? WORKS, backends: options.backend ?? ['wasm', 'tensorflow'], rounds, seconds, peers, bf16: options.bf16, stepped: options.stepped, say });
   const file = { ...base, torch, rounds, seconds, rows };
   const before = options.check ? lastResult(options.out, name, file.machine) : undefined;
   finish(file, sideBySideTable(file));

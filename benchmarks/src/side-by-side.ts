@@ -28,8 +28,11 @@ export interface Run {
   device?: string;
 }
 
-/** Who did the work: PyTorch by hand, or (BLT) as transformers ships it; bytelm on a backend, there with matrices kept in bf16. */
-export type Side = 'pytorch' | 'pytorch as shipped' | BackendName | `${BackendName} bf16`;
+/**
+ * Who did the work: PyTorch by hand, or (BLT) as transformers ships it; bytelm on a backend, there with matrices kept in bf16, or decoding
+ * without a recorded step.
+ */
+export type Side = 'pytorch' | 'pytorch as shipped' | BackendName | `${BackendName} bf16` | 'webgpu step by step';
 
 /** All runs of one side. */
 export interface Row {
@@ -63,6 +66,8 @@ export interface SideBySideOptions {
   peers: PeerOptions;
   /** Decode once more with matrices kept in bf16, where a backend has a kernel for it; a row of its own, compared with nothing. */
   bf16?: boolean | undefined;
+  /** Decode once more on webgpu without recording the step; a row of its own. */
+  stepped?: boolean | undefined;
   say: (line: string) => void;
 }
 
@@ -94,10 +99,10 @@ export async function sideBySide(options: SideBySideOptions): Promise<{ rows: Ro
             say(`  ${work} pytorch as shipped: ${speedOf(shipped[0]!).toFixed(1)} bytes/s`);
           }
           let before = await machineMatmul(peers);
-          for (const { side, backend, format } of sides) {
+          for (const { side, backend, format, recorded } of sides) {
             const started = load();
             const out = await runJob<TrainResult | DecodeResult>(
-              { kind: 'model', backend, work, weights, format, peers: peers.dir, ratioTargets: targets[config]!.bytes_per_chunk, prose: peerProse(peers), seconds },
+              { kind: 'model', backend, work, weights, format, recorded, peers: peers.dir, ratioTargets: targets[config]!.bytes_per_chunk, prose: peerProse(peers), seconds },
               peers.threads,
             );
             const after = await machineMatmul(peers);
@@ -135,11 +140,20 @@ export async function sideBySide(options: SideBySideOptions): Promise<{ rows: Ro
   return { rows, torch };
 }
 
-/** bytelm's sides for one kind of work; only wasm multiplies packed weights as it reads them. */
-function ownSides({ backends, bf16 }: SideBySideOptions, work: Work): { side: Side; backend: BackendName; format: WeightFormat }[] {
-  const plain = backends.map((backend) => ({ side: backend as Side, backend, format: 'float32' as WeightFormat }));
-  const packed = bf16 && work === 'decode' && backends.includes('wasm') ? [{ side: 'wasm bf16' as Side, backend: 'wasm' as BackendName, format: 'bf16' as WeightFormat }] : [];
-  return [...plain, ...packed];
+interface OwnSide {
+  side: Side;
+  backend: BackendName;
+  format: WeightFormat;
+  recorded?: boolean;
+}
+
+/** bytelm's sides for one kind of work; only wasm multiplies packed weights as it reads them, only webgpu records steps. */
+export function ownSides({ backends, bf16, stepped }: Pick<SideBySideOptions, 'backends' | 'bf16' | 'stepped'>, work: Work): OwnSide[] {
+  const sides: OwnSide[] = backends.map((backend) => ({ side: backend, backend, format: 'float32' }));
+  if (work !== 'decode') return sides;
+  if (bf16 && backends.includes('wasm')) sides.push({ side: 'wasm bf16', backend: 'wasm', format: 'bf16' });
+  if (stepped && backends.includes('webgpu')) sides.push({ side: 'webgpu step by step', backend: 'webgpu', format: 'float32', recorded: false });
+  return sides;
 }
 
 /** For decoding all bytes over all time: the median hides the bytes that close a chunk. */

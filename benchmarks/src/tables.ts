@@ -57,6 +57,7 @@ export function sideBySideTable(file: ResultFile<Row>): string {
     `Same weights, same bytes, ${rounds} round${rounds === 1 ? '' : 's'} in turns of about ${seconds} s each, ${threads} threads (wasm: one). "speed" is bytes/s over PyTorch's, each divided by the machine's matmul rate ` +
       'around that run; "share of matmul" is attained FLOP/s over the same rate; "own matmul" is GFLOP/s of the side\'s own 1024³ product. Peak memory is that of the process, interpreter and libraries included. ' +
       (rows.some((r) => r.side.endsWith(' bf16')) ? '"bf16": matrices rounded and kept in half the memory, so other numbers, compared with nothing here. ' : '') +
+      (rows.some((r) => r.side === 'webgpu step by step') ? 'On webgpu a step is recorded and replayed, as `generate` does; "step by step": not recorded. ' : '') +
       (rows.some((r) => r.side === 'pytorch as shipped') ? '"as shipped": transformers\' own model, which generates without a cache (its cache gives wrong bytes). ' : '') +
       'Decoding: prose fed after a prompt of 512 bytes, batch 1, all bytes over all time. "CPUs had": CPU time over wall time; well below 1 the machine was busy with other things, and the row says little.',
     table(['config', 'work', 'side', 'bytes/s', 'speed', 'peak MB', 'memory', 'share of matmul', 'own matmul', 'step ms median / p99', 'bytes/chunk', 'load', 'CPUs had', 'wanted'], lines),

@@ -16,6 +16,8 @@ export interface ModelJob {
   weights: string;
   /** How matrices are kept. Default float32. */
   format?: WeightFormat | undefined;
+  /** Decoding on webgpu: `false` steps without a recording. Default: as `generate` does. */
+  recorded?: boolean | undefined;
   /** Folder that paths in the configuration are relative to. */
   peers: string;
   /** Target positions per chunk, for the ratio loss. */
@@ -89,8 +91,8 @@ async function measure(job: Job): Promise<unknown> {
   if (job.kind === 'memory') return memoryOfTraining(job);
   if (job.kind === 'byteified') return (await import('./work/byteified.js')).benchByteified(job);
   const loaded = await loadModel(job);
-  const { seconds } = job;
+  const { seconds, recorded } = job;
   if (job.work === 'train') return benchTrain(loaded, readSplit(job.prose, 'train'), { seconds });
   const text = readSplit(job.prose, 'valid');
-  return job.work === 'prefill' ? benchPrefill(loaded, text, { seconds }) : benchDecode(loaded, text, { seconds });
+  return job.work === 'prefill' ? benchPrefill(loaded, text, { seconds }) : benchDecode(loaded, text, { seconds, recorded });
 }

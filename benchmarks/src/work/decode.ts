@@ -1,5 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { argmax, disposeState, SequenceContext, type StageRecord } from '@bytelm/core';
+import {
+  argmax, canDecodeRecorded, disposeState, HostDecoder, RecordedDecoder, Rng, SequenceContext,
+  type Decoder, type SamplingOptions, type SequenceLM, type StageRecord,
+} from '@bytelm/core';
 import { mean, median, percentile } from '../stats.js';
 import { windows } from './batches.js';
 import type { LoadedModel } from './family.js';
@@ -34,46 +37,39 @@ export interface DecodeResult extends Rate {
   msPerStepP99: number;
   msToFirstByte: number;
   bytesPerChunk: number[];
+  /** The step was recorded and replayed, as `generate` does on webgpu. */
+  recorded: boolean;
 }
 
-/** 256 steps after a prompt of 512 bytes: takes the best next byte, feeds the text's, so that chunks close at a natural rate. */
-export async function benchDecode(loaded: LoadedModel, data: Uint8Array, { seconds, prompt = 512, fresh = 256 }: { seconds: number; prompt?: number; fresh?: number }): Promise<DecodeResult> {
-  const { model } = loaded;
+interface DecodeOptions {
+  seconds: number;
+  prompt?: number;
+  fresh?: number;
+  /** Default: where `generate` does so. `false`: never. */
+  recorded?: boolean | undefined;
+}
+
+/**
+ * 256 steps after a prompt of 512 bytes, by what `generate` decodes with on the active backend: takes the best next byte, feeds the text's, so
+ * that chunks close at a natural rate.
+ */
+export async function benchDecode(loaded: LoadedModel, data: Uint8Array, { seconds, prompt = 512, fresh = 256, ...options }: DecodeOptions): Promise<DecodeResult> {
   const ids = windows(loaded, data, 1, prompt + fresh);
-  const fed = (await loaded.feed?.(ids)) ?? ids;
+  const fed = ((await loaded.feed?.(ids)) ?? ids).subarray(prompt);
+  const recorded = options.recorded !== false && canDecodeRecorded(loaded.model, 1, GREEDY);
   const steps: number[] = [];
   const firsts: number[] = [];
   let fired: number[] = [];
   for (let run = 0, end = Infinity; run < 2 || performance.now() < end; run++) {
-    const begun = performance.now();
-    const first = ids.slice(0, prompt);
-    const read = await model.prefill(first, model.initState(1), new SequenceContext(1, prompt, { ids: first }));
-    const last = tf.slice(read.logits, [0, prompt - 1, 0], [1, 1, model.vocabSize]);
-    let logits: ArrayLike<number> = await last.data();
-    tf.dispose([read.logits, last]);
-    let { state } = read;
-    const prefillMs = performance.now() - begun;
-    const own: number[] = [];
-    const closed: number[] = [];
-    for (let t = prompt; t < prompt + fresh; t++) {
-      const start = performance.now();
-      argmax(logits);
-      const out = await model.step(fed.subarray(t, t + 1), state);
-      state = out.state;
-      logits = await out.logits.data();
-      out.logits.dispose();
-      own.push((performance.now() - start) / 1000);
-      out.fired.forEach((f, s) => (closed[s] = (closed[s] ?? 0) + (f[0] === 1 ? 1 : 0)));
-    }
-    disposeState(state);
+    const decoded = await decodeText(loaded.model, ids.slice(0, prompt), fed, recorded);
     if (run === 0) {
       end = performance.now() + 1000 * seconds;
       cpuClock.start();
       continue;
     }
-    steps.push(...own);
-    firsts.push(prefillMs);
-    fired = closed;
+    steps.push(...decoded.seconds);
+    firsts.push(decoded.prefillMs);
+    fired = decoded.fired;
   }
   return {
     ...rateOf(steps, 1),
@@ -81,7 +77,50 @@ export async function benchDecode(loaded: LoadedModel, data: Uint8Array, { secon
     msPerStepP99: 1000 * percentile(steps, 0.99),
     msToFirstByte: mean(firsts),
     bytesPerChunk: perStage([fresh, ...fired]),
+    recorded,
   };
+}
+
+const GREEDY: SamplingOptions = { temperature: 0 };
+
+export interface DecodedText {
+  /** Of each step; that of a recording, which `generate` makes at its first byte, is in the first. */
+  seconds: number[];
+  prefillMs: number;
+  /** The best id before each that was fed. */
+  best: number[];
+  /** By stage, how many bytes closed a chunk. */
+  fired: number[];
+}
+
+/** Reads a prompt, then the ids `fed` one by one. */
+export async function decodeText(model: SequenceLM, prompt: Int32Array, fed: Int32Array, recorded: boolean): Promise<DecodedText> {
+  const out: DecodedText = { seconds: [], prefillMs: 0, best: [], fired: [] };
+  const begun = performance.now();
+  const ctx = new SequenceContext(1, prompt.length, { ids: prompt });
+  const read = await model.prefill(prompt, model.initState(1), ctx);
+  const last = tf.slice(read.logits, [0, prompt.length - 1, 0], [1, 1, model.vocabSize]);
+  const streams = [new Rng(0)];
+  const onHost = new HostDecoder(model, read.state, GREEDY, streams);
+  onHost.seen(0, (await last.data()) as Float32Array);
+  tf.dispose([read.logits, last]);
+  ctx.dispose();
+  out.prefillMs = performance.now() - begun;
+  let decoder: Decoder = onHost;
+  try {
+    for (const [index, id] of fed.entries()) {
+      const start = performance.now();
+      out.best.push(decoder.next(0, index));
+      const feed = [{ row: 0, id }];
+      if (index === 0 && recorded) decoder = new RecordedDecoder(model, onHost.handOver(), feed, { ...GREEDY, streams, steps: fed.length });
+      const fired = await decoder.read(feed);
+      out.seconds.push((performance.now() - start) / 1000);
+      fired.forEach((f, s) => (out.fired[s] = (out.fired[s] ?? 0) + (f[0] === 1 ? 1 : 0)));
+    }
+  } finally {
+    decoder.dispose();
+  }
+  return out;
 }
 
 /** Positions of each stage per position of the next. */

@@ -61,4 +61,6 @@ export { RMSNorm } from './layers/rms-norm.js';
 export { BYTE_VOCABULARIES, ByteTokenizer, type ByteVocabulary } from './bytes/byte-tokenizer.js';
 export { Utf8StreamDecoder } from './bytes/utf8-stream-decoder.js';
 export { generate, type GenerateEvent, type GenerateOptions } from './generate/generate.js';
+export { HostDecoder, type Decoder, type FedId } from './generate/decoder.js';
+export { canDecodeRecorded, RecordedDecoder } from './generate/recorded-decoder.js';
 export { argmax, checkSamplingOptions, filteredProbabilities, pick, sample, type SamplingOptions } from './generate/sampling.js';

@@ -27,6 +27,8 @@ export class RecordedDecoder implements Decoder {
   private readonly streams: readonly Rng[];
   /** Of each row's last step. */
   private readonly reports: Report[];
+  /** What the device reads next in each row, as far as anybody asked. */
+  private readonly ids: Int32Array;
   private state: unknown;
   private recorded: RecordedStep;
   private stages = 0;
@@ -45,9 +47,9 @@ export class RecordedDecoder implements Decoder {
     this.streams = options.streams;
     this.left = Math.min(ROOM, options.steps);
     this.reports = this.streams.map(() => ({ id: 0, fired: [] }));
-    const ids = new Int32Array(this.streams.length);
-    for (const { row, id } of feed) ids[row] = id;
-    this.inputs = { ids: tf.tensor1d(ids, 'int32'), draws: tf.zeros([ids.length]) };
+    this.ids = new Int32Array(this.streams.length);
+    for (const { row, id } of feed) this.ids[row] = id;
+    this.inputs = { ids: tf.tensor1d(this.ids.slice(), 'int32'), draws: tf.zeros([this.ids.length]) };
     this.state = model.onDevice!.begin(state, this.left);
     try {
       this.recorded = this.record();
@@ -67,13 +69,21 @@ export class RecordedDecoder implements Decoder {
     if (this.left === 0) this.grow();
     else if ([...this.weights].some(([v, dataId]) => v.dataId !== dataId)) this.renew();
     this.left--;
+    if (feed.some(({ row, id }) => id !== this.ids[row])) {
+      // Others than were sampled: a text that is known.
+      for (const { row, id } of feed) this.ids[row] = id;
+      this.recorded.write('ids', this.ids);
+    }
     if (this.options.temperature !== 0) {
       const draws = new Float32Array(this.streams.length);
       for (const { row } of feed) draws[row] = this.streams[row]!.next();
       this.recorded.write('draws', draws);
     }
     const words = await this.recorded.read('report');
-    for (const { row } of feed) this.reports[row] = readReport(words[row]!, this.stages);
+    for (const { row } of feed) {
+      this.reports[row] = readReport(words[row]!, this.stages);
+      this.ids[row] = this.reports[row].id;
+    }
     return Array.from({ length: this.stages }, (_, s) => Int8Array.from(this.reports, (r) => r.fired[s] ?? -1));
   }
 
