@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import type { StageLossWeights } from '@bytelm/distill';
+import type { ByteifySettings } from '@bytelm/example-bolmo';
 import type { BackendChoice, ByteRange } from '@bytelm/example-shared/cli';
 import type { WordListTask } from '@bytelm/example-shared/spelling';
 
@@ -39,6 +40,8 @@ export interface Recipe {
   teacher: Training & { preset: string; warmup: number; decay: number };
   /** Layers around the teacher's. */
   local: { encoderLayers: number; decoderLayers: number; heads: number; intermediate: number };
+  /** When the student's predictor cuts; absent: as published. */
+  boundaryThreshold?: ByteifySettings['boundaryThreshold'];
   /** With the weights of losses in place of the published ones, and the layers that patches are compared behind. Recipes of before have neither. */
   stage1: StudentTraining & { weights?: Partial<StageLossWeights>; encoderBlocks?: number };
   stage2: StudentTraining & { weights?: Partial<StageLossWeights> };
@@ -85,6 +88,7 @@ const full = (given: RecipeData): Recipe => ({
   teacher: { ...rows(1280, 3e-3, 8, 1024), preset: 'tiny', warmup: 0.0781, decay: 0.2 },
   local: { encoderLayers: 1, decoderLayers: 2, heads: 3, intermediate: 264 },
   stage1: { ...bytes(2.6, 5e-3, 4, 160), ...WHOLE_DISTRIBUTIONS },
+  boundaryThreshold: 'above:0.3',
   stage2: { ...bytes(2.6, 1.2e-3, 4, 160), weights: { byteDistill: 1 } },
   compress: { ...bytes(0.25, 1e-3, 8, 160), targets: [1, 1.5, 2] },
   tune: rows(100, 1e-3, 4, 1024),
@@ -99,6 +103,7 @@ const quick = (given: RecipeData): Recipe => ({
   teacher: { ...rows(200, 5e-3, 8, 512), preset: 'micro', warmup: 0.05, decay: 0.2 },
   local: { encoderLayers: 1, decoderLayers: 1, heads: 2, intermediate: 64 },
   stage1: { ...bytes(0.16, 5e-3, 8, 80), ...WHOLE_DISTRIBUTIONS },
+  boundaryThreshold: 'above:0.3',
   stage2: { ...bytes(0.12, 2e-3, 8, 80), weights: { byteDistill: 1 } },
   compress: { ...bytes(0.04, 2e-3, 8, 80), targets: [1, 1.5, 2] },
   tune: rows(40, 1e-3, 4, 256),

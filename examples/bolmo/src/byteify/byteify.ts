@@ -134,6 +134,7 @@ function studentConfig({ raw, tokenizer }: OpenTeacher, s: ByteifySettings): Rec
     decoderLayers: s.localDecoderLayers ?? preset.decoderLayers,
     numHeads: s.localHeads ?? undefined,
     dIntermediate: s.localIntermediate ?? undefined,
+    threshold: s.boundaryThreshold,
   });
 }
 

@@ -1,4 +1,5 @@
 import { ConfigError } from '@bytelm/core';
+import type { BoundaryThreshold } from '@bytelm/dynamic-chunking';
 import { PAPER_STAGE1, PUBLISHED_STAGE1, PUBLISHED_STAGE2, type StageLossConfig, type StageLossWeights } from '@bytelm/distill';
 import type { BackendChoice, ByteRange } from '@bytelm/example-shared/cli';
 import type { RunSettings } from '@bytelm/example-shared/train';
@@ -62,6 +63,8 @@ export interface ByteifySettings extends StageSettings {
   stage2Weights?: Partial<StageLossWeights> | undefined;
   /** Blocks that stage 1 compares patches behind; runs of before: 4. */
   encoderBlocks?: number | undefined;
+  /** How the student's predictor decides; absent: `sample:0`, as published. */
+  boundaryThreshold?: BoundaryThreshold | undefined;
   /** Stage 2 cuts where the tokenizer does, not where the predictor does; absent: it does not, as published. */
   trueBoundaries?: boolean | undefined;
 }

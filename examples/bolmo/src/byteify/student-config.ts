@@ -1,4 +1,5 @@
 import { ConfigError } from '@bytelm/core';
+import type { BoundaryThreshold } from '@bytelm/dynamic-chunking';
 import { fromHfConfig } from '@bytelm/example-olmo';
 
 /** Layers of the byte models. `bolmo`: as published; `small`: half the decoder, for bodies of a few layers. */
@@ -14,6 +15,8 @@ export interface StudentSizes {
   numHeads?: number | undefined;
   /** Default: 1.375 times the width, as the 1B. */
   dIntermediate?: number | undefined;
+  /** When the boundary predictor cuts. Default `sample:0`, as published. */
+  threshold?: BoundaryThreshold | undefined;
 }
 
 /** Keys that describe a body; they are the student's own. */
@@ -52,7 +55,7 @@ export function bolmoConfigOf(teacher: Readonly<Record<string, unknown>>, sizes:
     subword_vocab_size: sizes.subwords,
     add_expanded_embeddings: true,
     boundary_predictor_lookahead: 1,
-    boundary_threshold: 'sample:0',
+    boundary_threshold: sizes.threshold ?? 'sample:0',
     bos_token_id: 1,
     eos_token_id: 1,
     pad_token_id: 0,

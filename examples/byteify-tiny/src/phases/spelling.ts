@@ -1,18 +1,23 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Rng, type ByteLM } from '@bytelm/core';
+import { Rng, type SequenceLM } from '@bytelm/core';
 import { writeFileAtomic } from '@bytelm/core/io';
 import { BOLMO_VOCABULARY } from '@bytelm/distill';
 import { findBolmo, loadBolmo } from '@bytelm/example-bolmo';
 import { decodeText, loadSourceLM, loadTokenizer, openSource, startToken } from '@bytelm/example-olmo';
 import { startBackend } from '@bytelm/example-shared/cli';
-import { byteCodec, cuteWords, evaluateSpelling, readCute, spellingLines, tokenCodec, withLines, wordsOf, type CuteRow, type SpellingReport, type TextCodec } from '@bytelm/example-shared/spelling';
+import { answerBits, byteCodec, cuteWords, evaluateSpelling, readCute, spellingLines, tokenCodec, withLines, wordsOf, type CuteRow, type SpellingReport, type TextCodec } from '@bytelm/example-shared/spelling';
 import { readBytes } from '@bytelm/example-shared/train';
 import { SAMPLE, type Recipe } from '../recipe.js';
 
+export interface SpellingScore extends SpellingReport {
+  /** Of the right answers, by task. Runs of before have none. */
+  bitsPerByte?: Awaited<ReturnType<typeof answerBits>>;
+}
+
 export interface SpellingScores {
-  before: SpellingReport;
-  after: SpellingReport;
+  before: SpellingScore;
+  after: SpellingScore;
 }
 
 /** Text with lines about the spelling of words, none of which is in the items that are asked later. @returns the file. */
@@ -38,14 +43,15 @@ function itemsOf({ seed, spelling }: Recipe): CuteRow[] {
   });
 }
 
-/** Exact answers before and after the training on lines. */
+/** Exact answers, and how likely the right ones are, before and after the training on lines. */
 export async function scoreSpelling(kind: 'teacher' | 'student', before: string, after: string, recipe: Recipe): Promise<SpellingScores> {
   await startBackend(recipe.backend);
   const open = kind === 'teacher' ? openTeacher : openStudent;
   const scored = async (folder: string) => {
     const { model, codec } = await open(folder);
     try {
-      return await evaluateSpelling(model, codec, itemsOf(recipe), { shots: 0 });
+      const items = itemsOf(recipe);
+      return { ...(await evaluateSpelling(model, codec, items, { shots: 0 })), bitsPerByte: await answerBits(model, codec, items) };
     } finally {
       model.dispose();
     }
@@ -54,7 +60,7 @@ export async function scoreSpelling(kind: 'teacher' | 'student', before: string,
 }
 
 interface Speller {
-  model: ByteLM & { dispose(): void };
+  model: SequenceLM;
   codec: TextCodec;
 }
 

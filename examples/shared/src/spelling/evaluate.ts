@@ -31,14 +31,22 @@ export function tokenCodec(tokenizer: TokenReader, start: number, end: number | 
   return { encode: (text) => Int32Array.of(start, ...tokenizer.encode(text)), decode: (ids) => tokenizer.toBytes(ids.filter((id) => tokenizer.vocabulary.has(id))), eos: end };
 }
 
-export interface EvaluateSpellingOptions {
+export interface PromptOptions {
   /** 4: CUTE's own prompt with its solved examples. 0 (default): its last line alone, as training lines have it. */
   shots?: 0 | 4;
   /** With 4 shots: CUTE's lines begin with twelve blanks; `true` takes them off. Default false. */
   stripped?: boolean;
+  prompts?: Prompts;
+}
+
+/** A question as it is put to a model: what comes next is the answer and a quote. */
+export function promptOf({ task, inputs }: CuteRow, { shots = 0, stripped = false, prompts = readPrompts() }: PromptOptions = {}): string {
+  return `${shots ? fill(stripped ? prompts[task].replace(/^ +/gm, '') : prompts[task], inputs) : questionOf(prompts[task], inputs)} Answer: "`;
+}
+
+export interface EvaluateSpellingOptions extends PromptOptions {
   /** Questions answered at once. Default 16. */
   batch?: number;
-  prompts?: Prompts;
   onProgress?: (done: number, total: number) => void;
   signal?: AbortSignal | undefined;
 }
@@ -57,11 +65,10 @@ export interface SpellingReport {
  * @source CUTE, arXiv 2409.15452; base models have no chat template.
  */
 export async function evaluateSpelling(model: ByteLM, codec: TextCodec, rows: readonly CuteRow[], options: EvaluateSpellingOptions = {}): Promise<SpellingReport> {
-  const { shots = 0, stripped = false, batch = 16, prompts = readPrompts(), signal } = options;
+  const { shots, stripped, prompts = readPrompts(), batch = 16, signal } = options;
   const report: SpellingReport = { tasks: {}, accuracy: 0, examples: [] };
-  const promptOf = ({ task, inputs }: CuteRow) => `${shots ? fill(stripped ? prompts[task].replace(/^ +/gm, '') : prompts[task], inputs) : questionOf(prompts[task], inputs)} Answer: "`;
   // Prompts and answers of about equal length go together.
-  const order = rows.map((row) => ({ row, prompt: promptOf(row) })).sort((a, b) => a.row.label.length - b.row.label.length || a.prompt.length - b.prompt.length);
+  const order = rows.map((row) => ({ row, prompt: promptOf(row, { shots, stripped, prompts }) })).sort((a, b) => a.row.label.length - b.row.label.length || a.prompt.length - b.prompt.length);
   for (let i = 0; i < order.length; i += batch) {
     signal?.throwIfAborted();
     const some = order.slice(i, i + batch);

@@ -1,3 +1,4 @@
+export * from './answer-bits.js';
 /** Spelling tasks in the manner of CUTE: lines to practise on, and questions for any model that generates text. */
 export { answerOf, levenshtein, TASKS, type Task } from './answers.js';
 export { CUTE_SAMPLE, cuteWords, readCute, readPrompts, type CuteRow, type Prompts } from './cute.js';

@@ -25,7 +25,7 @@ interface Stage2Side extends Prepared {
  * in place of `TokenRows` it is the stage for higher compression.
  *
  * With a weight for `byteDistill` (not in the published runs) the teacher stays: where student and tokenizer cut alike, the student goes on
- * learning its whole distribution, and the cross-entropy is that of the other bytes, which the teacher knows nothing about.
+ * learning its whole distribution beside the text itself.
  *
  * @source Bolmo, arXiv 2512.15586, sections 3.2 and 5.1.
  */
@@ -68,8 +68,7 @@ export class Stage2 extends Stage<Stage2Side> {
     const logits = this.student.forward(ctx.with({ plan, record }));
     const { segmentation, boundaryProb } = record[0]!;
     const { boundaryMask } = segmentation;
-    const labels = this.labelsOf(rows, boundaryMask);
-    const inputs: StageLossInputs = { rows, logits, boundaryMask, labels, ...(boundaryProb && { boundaryLogProb: logOf(boundaryProb) }), ...(said && shared(rows, boundaryMask, labels, said)) };
+    const inputs: StageLossInputs = { rows, logits, boundaryMask, labels: this.labelsOf(rows, boundaryMask), bytes: said && sharedBytes(rows, boundaryMask, said), ...(boundaryProb && { boundaryLogProb: logOf(boundaryProb) }) };
     const parts = stageLosses(inputs, this.losses);
     for (const inner of record.slice(1)) {
       inner.segmentation.dispose();
@@ -79,8 +78,8 @@ export class Stage2 extends Stage<Stage2Side> {
   }
 }
 
-/** Bytes that the teacher speaks about in the student's own patches are learned from it, the others from the text. */
-function shared(rows: ByteRows, boundaryMask: ArrayLike<number>, labels: Int32Array, { targets, mask }: TeacherDistributions): Pick<StageLossInputs, 'labels' | 'bytes'> {
-  const known = cutAlike(rows, boundaryMask).map((same, i) => same * mask[i]!);
-  return { labels: labels.map((y, i) => (known[i] ? -100 : y)), bytes: { targets, mask: tf.tensor2d(Float32Array.from(known), [rows.batch, rows.length]) } };
+/** The teacher's distributions that hold in the student's own patches. */
+function sharedBytes(rows: ByteRows, boundaryMask: ArrayLike<number>, { targets, mask }: TeacherDistributions): StageLossInputs['bytes'] {
+  const known = Float32Array.from(cutAlike(rows, boundaryMask), (same, i) => same * mask[i]!);
+  return { targets, mask: tf.tensor2d(known, [rows.batch, rows.length]) };
 }

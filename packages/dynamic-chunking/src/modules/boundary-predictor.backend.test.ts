@@ -65,6 +65,17 @@ describe.each(backendsForTest())('boundary predictor on %s', (backend) => {
     });
   });
 
+  it('cuts above the probability it is told', async () => {
+    const x = hidden(1, 40);
+    const ctx = new SequenceContext(1, 40);
+    const maskAt = async (threshold: BoundaryThreshold) => [...(await new BoundaryPredictor({ dModel: D, threshold }).segment(x, ctx)).boundaryMask];
+    const p = await new BoundaryPredictor({ dModel: D }).boundaryProb(x, ctx).data();
+    expect(await maskAt('above:0.5')).toEqual(await maskAt('sample:0'));
+    for (const limit of [0.3, 0.45]) expect(await maskAt(`above:${limit}`)).toEqual(Array.from(p, (v, t) => (t === 0 || v > limit ? 1 : 0)));
+    expect(() => new BoundaryPredictor({ dModel: D, threshold: 'above:1' })).toThrow("'above:P' with P from 0 and below 1");
+    expect(() => new BoundaryPredictor({ dModel: D, lookahead: 0, threshold: 'above:0.3' })).toThrow('without a look-ahead the router decides');
+  });
+
   it('drawn boundaries follow the seed; unknown thresholds are refused', async () => {
     const x = hidden(1, 40);
     const ctx = new SequenceContext(1, 40);

@@ -66,6 +66,7 @@ export class BoundaryPredictor extends Module implements Chunker<BoundaryPredict
     this.lookahead = lookahead;
     this.padTo = padTo;
     this.decideRow = parseThreshold(threshold, rng);
+    if (!lookahead && threshold.startsWith('above:')) throw new ConfigError(`[BoundaryPredictor] threshold: without a look-ahead the router decides, at one half, got '${threshold}'. Hint: 'sample:0'.`);
     this.router = this.addModule('', new RoutingModule({ dModel, padTo }));
     this.onDevice = lookahead ? emittedOnDevice : (this.router.onDevice as OnDevice<tf.Tensor2D, DeviceDecision, BoundaryPredictorState>);
   }
