@@ -1,3 +1,4 @@
+import type { SpellingScore } from '../phases/spelling.js';
 import type { Results } from './results.js';
 
 export interface Claim {
@@ -60,7 +61,12 @@ function compression({ recipe, compressed }: Results): Claim[] {
 function spelling({ spelling: { teacher, student } }: Results): Claim[] {
   if (!teacher || !student) return [];
   const [t, s] = [teacher.after.accuracy, student.after.accuracy];
-  return [{ claim: 'after the same lines about spelling, the byte student answers far more about words it has not seen than the BPE teacher', found: yes(s >= 2 * t && s - t >= 0.1), because: `${percent(s)} against ${percent(t)}; before: ${percent(student.before.accuracy)} and ${percent(teacher.before.accuracy)}` }];
+  const likely = (score: SpellingScore): number[] => Object.values(score.bitsPerByte ?? {});
+  const [own, others] = [likely(student.after), likely(teacher.after)].map((each) => each.reduce((a, b) => a + b, 0) / each.length) as [number, number];
+  return [
+    { claim: 'after the same lines about spelling, the byte student answers far more about words it has not seen than the BPE teacher', found: yes(s >= 2 * t && s - t >= 0.1), because: `${percent(s)} against ${percent(t)}; before: ${percent(student.before.accuracy)} and ${percent(teacher.before.accuracy)}` },
+    ...(own && others ? [{ claim: 'the right answers are much more likely to it, by a fifth of the bits at least', found: yes(own <= 0.8 * others), because: `${bits(own)} against ${bits(others)} bits per byte of an answer, mean over tasks` }] : []),
+  ];
 }
 
 function merging({ teacher, tuned, student, merged }: Results): Claim[] {

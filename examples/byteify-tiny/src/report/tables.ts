@@ -1,6 +1,8 @@
 import { count, duration } from '@bytelm/example-shared/cli';
 import type { Score } from '@bytelm/example-bolmo';
+import type { Task } from '@bytelm/example-shared/spelling';
 import type { StudentScores } from '../phases/score.js';
+import type { SpellingScore } from '../phases/spelling.js';
 import type { Results } from './results.js';
 
 export interface Table {
@@ -44,14 +46,16 @@ const compression = ({ compressed, recipe }: Results): Table => ({
 });
 
 function spelling({ recipe, spelling: { teacher, student } }: Results): Table {
-  const of = (right: { right: number; count: number } | undefined) => (right ? `${right.right} of ${right.count}` : '');
-  const row = (name: string, tasks: Record<string, { right: number; count: number }>) => [name, ...recipe.spelling.tasks.map((t) => of(tasks[t]))];
+  const { tasks } = recipe.spelling;
+  const right = (tally: { right: number; count: number } | undefined) => (tally ? `${tally.right} of ${tally.count}` : '');
+  const bitsOf = (score: SpellingScore, task: Task) => (score.bitsPerByte?.[task] === undefined ? '' : bits(score.bitsPerByte[task]));
+  const row = (name: string, score: SpellingScore) => [name, ...tasks.map((t) => right(score.tasks[t])), ...tasks.map((t) => bitsOf(score, t))];
   const rows = [
-    ...(teacher ? [row('teacher', teacher.before.tasks), row('teacher, trained on lines', teacher.after.tasks)] : []),
-    ...(student ? [row('student', student.before.tasks), row('student, trained on lines', student.after.tasks)] : []),
+    ...(teacher ? [row('teacher', teacher.before), row('teacher, trained on lines', teacher.after)] : []),
+    ...(student ? [row('student', student.before), row('student, trained on lines', student.after)] : []),
   ];
   const { lines, textBytes } = recipe.spelling;
-  return { title: 'Spelling: exact answers to CUTE rows', note: `Both were trained further on ${count(textBytes)} characters of text with ${count(lines)} lines like "Spell out the word …" between the paragraphs. None of the lines has a word of the rows.`, head: ['model', ...recipe.spelling.tasks], rows };
+  return { title: 'Spelling: exact answers to CUTE rows', note: `Both were trained further on ${count(textBytes)} characters of text with ${count(lines)} lines like "Spell out the word …" between the paragraphs. None of the lines has a word of the rows. Bits per byte: of the right answer and its closing quote, boundaries included.`, head: ['model', ...tasks, ...tasks.map((t) => `${t}, bits per byte`)], rows };
 }
 
 const studentRowOf = (name: string, { other, test }: StudentScores): string[] => [name, bits(other.predicted.joint), bits(other.predicted.folded), bits(test.predicted.joint), bits(test.predicted.folded)];
