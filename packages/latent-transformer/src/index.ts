@@ -26,3 +26,10 @@ export { CrossAttentionUnpool, type CrossAttentionUnpoolConfig } from './layers/
 export { LayeredEncoder, type LayeredEncoderState } from './layers/layered-encoder.js';
 // models
 export { EntropyModel, type EntropyModelConfig } from './entropy-model.js';
+// tuning on webgpu
+export { tuneAttention, type AttentionShape, type AttentionTuning } from './kernels/tuning/tune-attention.js';
+export { tuneDecodeAttention, type DecodeShape, type DecodeTuning } from './kernels/tuning/tune-decode.js';
+export { tunePatchAttention, type PatchAttentionShape, type PatchAttentionTuning } from './kernels/tuning/tune-patch-attention.js';
+export type { TuneAttentionOptions, TunedKernel } from './kernels/tuning/best.js';
+export type { DecodePlan } from './kernels/decode-attention/webgpu.js';
+export type { AttentionTile } from './kernels/attention/webgpu-shape.js';

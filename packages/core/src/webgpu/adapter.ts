@@ -1,7 +1,7 @@
 import type { KernelBackend } from '@tensorflow/tfjs-core';
 import { asWebGpu } from '../backend/webgpu-backend.js';
 
-type AdapterInfo = Partial<Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description'>>;
+type AdapterInfo = Partial<Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description'>> & { subgroupMinSize?: number; subgroupMaxSize?: number };
 
 /** What is known of the adapter behind a tfjs backend. */
 const infoOf = (backend: KernelBackend): AdapterInfo =>
@@ -16,3 +16,9 @@ export function adapterName(backend: KernelBackend): string {
 
 /** Emulated on the CPU: right, but with few workers, for which other shapes are best. */
 export const isSoftwareDevice = (backend: KernelBackend): boolean => /llvmpipe|lavapipe|swiftshader|basic render/i.test(adapterName(backend));
+
+/** Threads of a subgroup on this device; `undefined` where the adapter does not say. */
+export function subgroupSizes(backend: KernelBackend): { min: number; max: number } | undefined {
+  const { subgroupMinSize: min, subgroupMaxSize: max } = infoOf(backend);
+  return min && max ? { min, max } : undefined;
+}

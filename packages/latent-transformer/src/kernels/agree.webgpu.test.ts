@@ -1,12 +1,15 @@
 import { setKernelPolicy, type FastKernel, type OpInputs } from '@bytelm/core';
-import { observeDispatches } from '@bytelm/core/webgpu';
+import { allowHalfPrecision, observeDispatches } from '@bytelm/core/webgpu';
 import { expectClose, expectNativeAgrees, integerTensor, randomTensors, useBackend } from '@bytelm/core/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { AttentionAttrs, AttentionInput } from './attention/mask.js';
 import { attentionGradOp, attentionOp } from './attention/op.js';
 import { attentionGradWith, attentionWith, type AttentionDevice } from './attention/webgpu.js';
+import type { AttentionTile } from './attention/webgpu-shape.js';
+import { canHave } from './attention/webgpu-tiles.js';
 import { decodeAttentionOp } from './decode-attention/op.js';
+import { decodeOnWebGpu, rowsOnWebGpu } from './decode-attention/webgpu.js';
 import { rotaryOp } from './rotary/op.js';
 
 const random = randomTensors(300);
@@ -89,16 +92,26 @@ describe('attention in WGSL and portable', () => {
     for (const kernel of ['forward', 'gradient of queries', 'gradient of keys']) expect(keys.some((k) => k.startsWith(`attention ${kernel}`)), kernel).toBe(true);
   });
 
-  it.each<[string, AttentionDevice]>([
-    ['larger tiles', { ...DEVICE, isSoftware: true, tiles: [[16, 16]] }],
-    ['the text of hardware', { ...DEVICE, isSoftware: false, tiles: [[8, 8]] }],
-  ])('agree with %s', async (_, device) => {
+  it.each<[string, Partial<AttentionDevice>, AttentionTile]>([
+    ['larger tiles', {}, { rows: 16, columns: 16 }],
+    ['twice the threads', {}, { rows: 32, columns: 8, height: 16 }],
+    ['the text of hardware', { isSoftware: false }, { rows: 8, columns: 8 }],
+    ['maxima by subgroups', {}, { rows: 16, columns: 16, subgroups: true }],
+    ['tiles of f16', {}, { rows: 16, columns: 16, half: true, subgroups: true }],
+  ])('agree with %s', async (_, device, tile) => {
+    allowHalfPrecision(tile.half === true);
+    // What the device has not is tested where it has it; its text is a snapshot.
+    if (!canHave(tf.backend() as never, tile)) return allowHalfPrecision(false);
+    allowHalfPrecision(false);
     const { inputs, attrs } = make({ batch: 1, heads: [2, 1], sizes: [41, 41], dims: [12, 16], attrs: { windowLeft: 30 } });
     const backward = backwardInputs(inputs, attrs);
-    const kernels = [...direct(attentionWith(() => device), inputs, attrs), ...direct(attentionGradWith(() => device), backward, attrs)];
+    const { subgroups, half } = tile;
+    const isForwardOnly = subgroups || half;
+    const found = { ...DEVICE, isSoftware: true, ...device, tile: () => tile };
+    const kernels = [...direct(attentionWith(() => found), inputs, attrs), ...(isForwardOnly ? [] : direct(attentionGradWith(() => found), backward, attrs))];
     setKernelPolicy('portable');
-    const portable = [...attentionOp(inputs, attrs), ...attentionGradOp(backward, attrs)];
-    for (const [i, t] of portable.entries()) await expectClose(kernels[i]!, t, { atol: 2e-5, name: ['y', 'lse', 'dq', 'dk', 'dv'][i]! });
+    const portable = [...attentionOp(inputs, attrs), ...(isForwardOnly ? [] : attentionGradOp(backward, attrs))];
+    for (const [i, t] of portable.entries()) await expectClose(kernels[i]!, t, { atol: half ? 4e-3 : 2e-5, name: ['y', 'lse', 'dq', 'dk', 'dv'][i]! });
   });
 
   it('declines what is too wide, and the portable form runs', async () => {
@@ -135,6 +148,20 @@ describe('decoding attention in WGSL and portable', () => {
     const batch = rows ? 4 : counts.length;
     const inputs = { q: random(counts.length, heads, dim), k: random(batch, capacity, kvHeads, dim), v: random(batch, capacity, kvHeads, valueDim) };
     await expectNativeAgrees(decodeAttentionOp, inputs, { scale: 0.4, rows, starts, counts }, 1e-5);
+  });
+
+  it.each([{ subgroups: true }, { subgroups: true, half: true }])('%j, few keys at a time, in shares', async (form) => {
+    const backend = tf.backend() as never;
+    allowHalfPrecision(form.half === true);
+    const can = canHave(backend, form);
+    allowHalfPrecision(false);
+    if (!can) return;
+    const [q, k, v, counts] = [random(3, 4, 32), random(3, 150, 2, 32), random(3, 150, 2, 20), [150, 70, 0]];
+    const rows = rowsOnWebGpu(backend, { cacheRows: [0, 1, 2], counts });
+    const y = tf.engine().makeTensorFromTensorInfo(decodeOnWebGpu(backend, { q, k, v, rows }, { heads: 4, scale: 0.4, reach: 150, plan: { share: 64, block: 16, ...form } }));
+    setKernelPolicy('portable');
+    await expectClose(y, decodeAttentionOp({ q, k, v }, { scale: 0.4, rows: undefined, starts: undefined, counts })[0]!, { atol: form.half ? 4e-3 : 1e-5 });
+    setKernelPolicy('auto');
   });
 });
 

@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { keyGradBytes, keyGradCode, queryGradBytes, queryGradCode, STATS_CODE } from './attention/webgpu-backward.js';
 import { forwardBytes, forwardCode } from './attention/webgpu-forward.js';
 import { maskCode, MASK_TENSORS } from './attention/webgpu-mask.js';
-import { BACKWARD_TILES, chooseTile, FORWARD_TILES } from './attention/webgpu.js';
+import { BACKWARD_TILES, chooseTile, FORWARD_TILES } from './attention/webgpu-tiles.js';
 import { WRITE_ROWS_CODE } from './cache-rows-webgpu.js';
 import { decodeBytes, decodeCode, decodeLayout, mergeCode } from './decode-attention/webgpu-text.js';
+import { forwardCode as patchForward, keyGradCode as patchKeyGrad, queryGradCode as patchQueryGrad } from './patch-attention/webgpu-text.js';
 import { rotaryCode } from './rotary/webgpu.js';
 import { headsCode, pairCode, productCode } from './transformer-step/webgpu-text.js';
 
@@ -14,13 +15,20 @@ describe('WGSL', () => {
   it.each<[string, string]>([
     ['attention-forward', forwardCode({ ...small, isMasked: false })],
     ['attention-forward-masked', forwardCode({ ...small, rows: 16, isMasked: true, isRolled: true })],
+    ['attention-forward-subgroups', forwardCode({ ...small, isMasked: false, subgroups: true })],
+    ['attention-forward-half', forwardCode({ ...small, rows: 16, height: 16, isMasked: true, half: true })],
     ['attention-mask', maskCode(MASK_TENSORS)],
     ['attention-statistics', STATS_CODE],
     ['attention-query-gradient', queryGradCode({ ...small, isMasked: true })],
     ['attention-key-gradient', keyGradCode({ ...small, isMasked: false })],
     ['decode-attention', decodeCode({ shares: 2, isAligned: [true, true], group: 2, block: 32, isWhole: true })],
     ['decode-attention-shared-out', decodeCode({ shares: 1, isAligned: [false, true], group: 1, block: 32, isWhole: false })],
+    ['decode-attention-subgroups-half', decodeCode({ shares: 1, isAligned: [true, true], group: 2, block: 16, isWhole: true, subgroups: true, half: true })],
     ['decode-attention-merged', mergeCode(false)],
+    ['patch-attention-forward', patchForward('bytes', 'vec4f', { threads: 64 })],
+    ['patch-attention-forward-subgroups', patchForward('slots', 'f32', { threads: 128, subgroups: true })],
+    ['patch-attention-query-gradient', patchQueryGrad('slots', 'f32', { threads: 64 })],
+    ['patch-attention-key-gradient-subgroups', patchKeyGrad('bytes', 'vec4f', { threads: 64, subgroups: true })],
     ['rotary', rotaryCode(true)],
     ['cache-rows', WRITE_ROWS_CODE],
     ['residual-pair', pairCode('addNorm', true)],

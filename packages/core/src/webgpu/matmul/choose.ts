@@ -16,18 +16,21 @@ export interface MatMulShape {
 }
 
 /** The nearest power of two, as its exponent: shapes of one bucket share a choice. */
-const bucket = (size: number) => Math.round(Math.log2(Math.max(1, size)));
+export const bucket = (size: number) => Math.round(Math.log2(Math.max(1, size)));
 
 /** Name of a shape among measured choices. */
 export const shapeKey = ({ batch, m, n, k, forms, isPaired }: MatMulShape): string => `matmul ${forms}${isPaired ? ' pairs' : ''} ${[batch, m, n, k].map(bucket).join()}`;
 
+/** What measured choices count: the tiles, and then the same with factors kept as f16. */
+export const CANDIDATE_TILES: readonly Tile[] = [...TILES, ...TILES.map((tile) => ({ ...tile, half: true }))];
+
 /** Tiles that can do the shape at all. */
-export const possibleTiles = ({ isPaired }: Pick<MatMulShape, 'isPaired'>): Tile[] => TILES.filter((t) => !isPaired || t.rn % 8 === 0);
+export const possibleTiles = ({ isPaired }: Pick<MatMulShape, 'isPaired'>, withHalf = false): Tile[] => (withHalf ? CANDIDATE_TILES : TILES).filter((t) => !isPaired || t.rn % 8 === 0);
 
 /** The measured choice for this device where there is one, else by rule. */
 export function chooseTile(backend: KernelBackend, shape: MatMulShape): Tile {
   const tuned = tunedChoice(backend, shapeKey(shape));
-  return (tuned !== undefined && TILES[tuned]) || defaultTile(possibleTiles(shape), shape, isSoftwareDevice(backend));
+  return (tuned !== undefined && CANDIDATE_TILES[tuned]) || defaultTile(possibleTiles(shape), shape, isSoftwareDevice(backend));
 }
 
 /** Enough workgroups for a large device; below, smaller tiles keep more of it busy. */

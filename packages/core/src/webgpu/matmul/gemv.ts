@@ -4,6 +4,7 @@ import type { PackedFormat } from '../../kernels/packed/format.js';
 import { isInteger } from '../../kernels/packed/format.js';
 import { bindingText, joinBindings, type Binding } from '../bindings.js';
 import { WGSL } from '../snippets.js';
+import { knowsSubgroupId, SUBGROUP_DIRECTIVES } from '../subgroups.js';
 import { joinUniforms, u32, uniformData, uniformText, type Uniforms } from '../uniforms.js';
 import type { Epilogue } from './types.js';
 
@@ -78,7 +79,7 @@ export function gemvCode(call: GemvCall, plan: GemvPlan): string {
     ${range(OUTPUTS).map((r) => `{ let w = weight[b${r} + k]; ${range(rows).map((m) => `a${m}_${r} += w * x${m};`).join(' ')} }`).join('\n    ')}`;
   const perRow = pairs ? OUTPUTS / 2 : OUTPUTS;
   const value = pairs ? `swiglu(total(t / ${perRow}u * ${OUTPUTS}u + t % ${perRow}u), total(t / ${perRow}u * ${OUTPUTS}u + t % ${perRow}u + ${perRow}u))` : 'total(t)';
-  return `${subgroups ? 'enable subgroups;\nrequires subgroup_id;\n' : ''}${uniformText(uniforms, reads.length + epilogue.outputs.length)}
+  return `${subgroups ? SUBGROUP_DIRECTIVES : ''}${uniformText(uniforms, reads.length + epilogue.outputs.length)}
 ${bindingText(reads, epilogue.outputs)}
 var<workgroup> part: array<f32, ${threads * cells.length}>;
 ${[...new Set([call.format ? WGSL.unpack : '', pairs ? WGSL.activations : '', epilogue.functions ?? ''])].join('\n')}
@@ -129,9 +130,6 @@ function planOf(backend: KernelBackend, { m, k, format }: GemvCall): GemvPlan {
   const threads = loads <= 512 || m > 2 ? 64 : loads <= 1024 ? 128 : 256;
   return { threads, isAligned: Boolean(format) || k % 4 === 0, subgroups: hasWebGpuFeature(backend, 'subgroups') && knowsSubgroupId() };
 }
-
-/** The builtin `subgroup_id` came later than subgroups; without it the order of a workgroup's subgroups is not known. */
-const knowsSubgroupId = (): boolean => Boolean((globalThis.navigator as Navigator | undefined)?.gpu?.wgslLanguageFeatures?.has('subgroup_id'));
 
 /** What is bound. */
 function partsOf({ n, k, x, weight, format, scales, group = 0, epilogue, pairs, active }: GemvCall, { isAligned }: GemvPlan): { reads: Binding[]; uniforms: Uniforms } {

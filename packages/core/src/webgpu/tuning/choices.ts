@@ -1,5 +1,6 @@
 import type { KernelBackend } from '@tensorflow/tfjs-core';
 import { adapterName } from '../adapter.js';
+import { mayUseHalf } from '../precision.js';
 
 /** A measured choice: which candidate of a kernel was best, and its time. */
 export interface TunedChoice {
@@ -33,8 +34,19 @@ export function choicesOf(backend: KernelBackend): TunedChoices {
   return own;
 }
 
+/** What was measured while f16 was allowed says nothing to who does not allow it. */
+const withHalf = (key: string) => `${key} f16`;
+
 /** The candidate that was best for a kernel and shape, if that was measured. */
-export const tunedChoice = (backend: KernelBackend, key: string): number | undefined => choicesOf(backend)[key]?.candidate;
+export function tunedChoice(backend: KernelBackend, key: string): number | undefined {
+  const all = choicesOf(backend);
+  return ((mayUseHalf(backend) ? all[withHalf(key)] : undefined) ?? all[key])?.candidate;
+}
+
+/** Notes what was found, under the precision that is allowed now. */
+export function keepChoice(backend: KernelBackend, key: string, choice: TunedChoice): void {
+  choicesOf(backend)[mayUseHalf(backend) ? withHalf(key) : key] = choice;
+}
 
 /** Takes up what a store holds. */
 export async function loadTuning(store: TuningStore): Promise<void> {

@@ -7,6 +7,7 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { expectNoLeak, useBackend } from '../../testing/index.js';
 import { chooseTile } from '../matmul/choose.js';
 import { TILES, tileName } from '../matmul/tile.js';
+import { allowHalfPrecision, mayUseHalf } from '../precision.js';
 import { clearTuning, loadTuning } from './choices.js';
 import { fileTuningStore } from './stores.js';
 import { tuneProducts } from './tune.js';
@@ -40,4 +41,17 @@ describe('tuning', () => {
       expect(tileName(chosen())).toBe(byRule);
       await rm(folder, { recursive: true });
     }));
+
+  it('takes tiles of f16 only while they are allowed', async () => {
+    const half = { ...TILES[4]!, half: true };
+    const byRule = tileName(chosen());
+    allowHalfPrecision(true);
+    if (!mayUseHalf(tf.backend() as KernelBackend)) return allowHalfPrecision(false);
+    const [result] = await tuneProducts([shape], { candidates: [TILES[4]!, half], budget: 1, allowSoftware: true });
+    expect(result!.wrong).toEqual([]);
+    await tuneProducts([shape], { candidates: [half], budget: 1, allowSoftware: true });
+    expect(tileName(chosen())).toBe(tileName(half));
+    allowHalfPrecision(false);
+    expect(tileName(chosen())).toBe(byRule);
+  });
 });

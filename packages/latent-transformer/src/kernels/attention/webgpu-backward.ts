@@ -1,7 +1,7 @@
 import { begin, buffers, eachKeyTile, inputs, keyRow, QUERY_HEAD, queryRow, queryTile } from './webgpu-frame.js';
 import { maskFunctions } from './webgpu-mask.js';
 import { partsOf, strideOf, type AttentionText } from './webgpu-shape.js';
-import { accumulate, column, grid, lines, products, row, rowInput, rowOutput, stage } from './webgpu-text.js';
+import { accumulate, column, grid, lines, products, row as rowOf, rowInput, rowOutput, stage } from './webgpu-text.js';
 
 /** Workgroup memory of both kernels, bytes; `weights` buffers of one float a pair. */
 const backwardBytes = (a: AttentionText, weights: number): number => 16 * (2 * a.rows + a.columns) * strideOf(a) + 4 * weights * a.rows * (a.columns + 1);
@@ -26,8 +26,8 @@ const inputsOf = (parts: ReturnType<typeof partsOf>, isMasked: boolean): string 
   inputs(parts, isMasked, [rowInput('dy', 3, parts.valueDim), '@group(0) @binding(4) var<storage, read> stats: array<vec2f>;']);
 
 /** A workgroup's own rows of two tensors, the tile of another, and a float a pair under each of these names. */
-const buffersOf = ({ rows, columns }: AttentionText, { stride, weightStride }: ReturnType<typeof partsOf>, names: readonly string[]): string =>
-  buffers(stride, { own: rows, other: rows, tile: columns }, Object.fromEntries(names.map((name) => [name, rows * weightStride])));
+const buffersOf = (a: AttentionText, { stride, weightStride }: ReturnType<typeof partsOf>, names: readonly string[]): string =>
+  buffers(a, stride, { own: a.rows, other: a.rows, tile: a.columns }, Object.fromEntries(names.map((name) => [name, a.rows * weightStride])));
 
 /**
  * A pair's weight p = exp(s − lse) and slope p (dy·v − delta) scale. A log-sum-exp that was summed in another order may lie below a score by
@@ -40,6 +40,7 @@ const pair = (r: number, c: number, query: string, key: string, stats: string) =
 /** dq: a workgroup per (batch row, head, tile of queries) over the tiles of keys; values first, then keys in the same buffer. */
 export function queryGradCode(a: AttentionText): string {
   const { rows, isMasked } = a;
+  const row = (r: number) => rowOf(r, a);
   const parts = partsOf(a);
   const { dim, R, C, ofDim: O, stride, weightStride } = parts;
   const output = isMasked ? 6 : 5;
@@ -49,25 +50,25 @@ ${rowOutput('dq', output, dim)}
 ${maskFunctions(isMasked)}
 
 ${buffersOf(a, parts, ['slopes'])}
-${begin(parts)}
+${begin(a, parts)}
 ${QUERY_HEAD}
 ${queryTile(rows)}
-  ${stage('own', `${rows}u`, 'D', stride, 'q', queryRow)}
-  ${stage('other', `${rows}u`, 'V', stride, 'dy', queryRow)}
+  ${stage(a, 'own', `${rows}u`, 'D', stride, 'q', queryRow)}
+  ${stage(a, 'other', `${rows}u`, 'V', stride, 'dy', queryRow)}
 ${lines(R, (r) => `  let query${r} = queryAt(b, i0 + ${row(r)});\n  let stats${r} = stats[(b * u.heads + h) * u.queries + min(i0 + ${row(r)}, u.queries - 1u)];`)}
 ${grid(R, O, (r, c) => `  var o${r}_${c} = vec4f();`)}
 ${eachKeyTile(a)}
-    ${stage('tile', 'N', 'V', stride, 'v', keyRow)}
+    ${stage(a, 'tile', 'N', 'V', stride, 'v', keyRow)}
     workgroupBarrier();
-${products('e', R, C, 'V', stride, 'other', 'tile')}
+${products(a, 'e', R, C, 'V', stride, 'other', 'tile')}
     workgroupBarrier();
-    ${stage('tile', 'N', 'D', stride, 'k', keyRow)}
+    ${stage(a, 'tile', 'N', 'D', stride, 'k', keyRow)}
     workgroupBarrier();
-${products('s', R, C, 'D', stride, 'own', 'tile')}
+${products(a, 's', R, C, 'D', stride, 'own', 'tile')}
 ${lines(C, (c) => `    let key${c} = keyAt(b, j0 + ${column(c)});`)}
 ${grid(R, C, (r, c) => `${pair(r, c, `query${r}`, `key${c}`, `stats${r}`)}\n    slopes[${row(r)} * ${weightStride}u + ${column(c)}] = ds${r}_${c};`)}
     workgroupBarrier();
-    ${accumulate('o', R, O, 'N', weightStride, stride, 'slopes', 'tile')}
+    ${accumulate(a, 'o', R, O, 'N', weightStride, stride, 'slopes', 'tile')}
   }
 ${lines(R, (r) => `  let i_${r} = i0 + ${row(r)};
   if (i_${r} < u.queries) {
@@ -82,6 +83,7 @@ ${lines(O, (c) => `    if (${column(c)} < D) { store_dq((b * u.queries + i_${r})
  */
 export function keyGradCode(a: AttentionText): string {
   const { rows, columns, isMasked } = a;
+  const row = (r: number) => rowOf(r, a);
   const parts = partsOf(a);
   const { dim, valueDim, R, C, ofDim: O, ofValue: V, stride, weightStride } = parts;
   const output = isMasked ? 6 : 5;
@@ -93,13 +95,13 @@ ${rowOutput('dv', output + 1, valueDim)}
 ${maskFunctions(isMasked)}
 
 ${buffersOf(a, parts, ['weights', 'slopes'])}
-${begin(parts)}
+${begin(a, parts)}
   let kvHead = w.y;
   let b = w.z;
   let group = u.heads / u.kvHeads;
   let j0 = w.x * ${rows}u;
-  ${stage('own', `${rows}u`, 'D', stride, 'k', keyRow)}
-  ${stage('other', `${rows}u`, 'V', stride, 'v', keyRow)}
+  ${stage(a, 'own', `${rows}u`, 'D', stride, 'k', keyRow)}
+  ${stage(a, 'other', `${rows}u`, 'V', stride, 'v', keyRow)}
 ${lines(R, (r) => `  let key${r} = keyAt(b, j0 + ${row(r)});`)}
 ${grid(R, O, (r, c) => `  var k${r}_${c} = vec4f();`)}
 ${grid(R, V, (r, c) => `  var v${r}_${c} = vec4f();`)}
@@ -109,13 +111,13 @@ ${isMasked ? `  let mine = keyBounds(b, j0, ${rows}u);` : ''}
   for (var i0 = range.x / ${columns}u * ${columns}u; i0 < range.y; i0 += ${columns}u) {
 ${isMasked ? `    if (skips(queryBounds(b, i0, ${columns}u), mine)) { continue; }` : ''}
     workgroupBarrier();
-    ${stage('tile', 'N', 'D', stride, 'q', queryRow)}
+    ${stage(a, 'tile', 'N', 'D', stride, 'q', queryRow)}
     workgroupBarrier();
-${products('s', R, C, 'D', stride, 'own', 'tile')}
+${products(a, 's', R, C, 'D', stride, 'own', 'tile')}
     workgroupBarrier();
-    ${stage('tile', 'N', 'V', stride, 'dy', queryRow)}
+    ${stage(a, 'tile', 'N', 'V', stride, 'dy', queryRow)}
     workgroupBarrier();
-${products('e', R, C, 'V', stride, 'other', 'tile')}
+${products(a, 'e', R, C, 'V', stride, 'other', 'tile')}
 ${lines(C, (c) => `    let i_${c} = i0 + ${column(c)};
     let query${c} = queryAt(b, i_${c});
     let stats${c} = stats[(b * u.heads + h) * u.queries + min(i_${c}, u.queries - 1u)];`)}
@@ -123,11 +125,11 @@ ${grid(R, C, (r, c) => `${pair(r, c, `query${c}`, `key${r}`, `stats${c}`)}
     weights[${at(r, c)}] = select(0.0, p${r}_${c}, i_${c} < u.queries);
     slopes[${at(r, c)}] = select(0.0, ds${r}_${c}, i_${c} < u.queries);`)}
     workgroupBarrier();
-    ${accumulate('v', R, V, 'N', weightStride, stride, 'weights', 'tile')}
+    ${accumulate(a, 'v', R, V, 'N', weightStride, stride, 'weights', 'tile')}
     workgroupBarrier();
-    ${stage('tile', 'N', 'D', stride, 'q', queryRow)}
+    ${stage(a, 'tile', 'N', 'D', stride, 'q', queryRow)}
     workgroupBarrier();
-    ${accumulate('k', R, O, 'N', weightStride, stride, 'slopes', 'tile')}
+    ${accumulate(a, 'k', R, O, 'N', weightStride, stride, 'slopes', 'tile')}
   }
   }
 ${lines(R, (r) => `  let j_${r} = j0 + ${row(r)};

@@ -1,6 +1,6 @@
 import { UNIFORMS } from './webgpu-mask.js';
 import type { AttentionText, partsOf } from './webgpu-shape.js';
-import { rowInput, SIDE, THREADS } from './webgpu-text.js';
+import { heightOf, rowInput, SIDE, threadNumber, threadParameters, tileType, type Form } from './webgpu-text.js';
 
 // What the passes over tiles of queries and keys have in common: bindings, the threads' numbers, rows of tensors, and loops.
 
@@ -11,17 +11,17 @@ export const inputs = ({ dim, valueDim }: Parts, isMasked: boolean, more: readon
   [UNIFORMS, rowInput('q', 0, dim), rowInput('k', 1, dim), rowInput('v', 2, valueDim), ...more, isMasked ? `@group(0) @binding(${3 + more.length}) var<storage, read> mask: array<vec2i>;` : ''].join('\n');
 
 /** Arrays in workgroup memory: tiles by their rows of `stride` vectors, then floats. */
-export const buffers = (stride: number, tiles: Readonly<Record<string, number>>, floats: Readonly<Record<string, number>>): string =>
+export const buffers = (form: Form, stride: number, tiles: Readonly<Record<string, number>>, floats: Readonly<Record<string, number>>): string =>
   [
-    ...Object.entries(tiles).map(([name, rows]) => `var<workgroup> ${name}: array<vec4f, ${rows * stride}>;`),
+    ...Object.entries(tiles).map(([name, rows]) => `var<workgroup> ${name}: array<${tileType(form)}, ${rows * stride}>;`),
     ...Object.entries(floats).map(([name, size]) => `var<workgroup> ${name}: array<f32, ${size}>;`),
   ].join('\n');
 
 /** Opens `main`: workgroup `w`, thread (tx, ty). */
-export const begin = ({ sizes }: Parts): string => `
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t % ${SIDE}u;
+export const begin = (form: Form, { sizes }: Parts): string => `
+@compute @workgroup_size(${SIDE * heightOf(form)})
+fn main(@builtin(workgroup_id) w: vec3u, ${threadParameters(form)}) {
+${threadNumber(form)}  let tx = t % ${SIDE}u;
   let ty = t / ${SIDE}u;
 ${sizes}`;
 

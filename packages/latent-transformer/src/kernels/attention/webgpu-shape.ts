@@ -1,13 +1,17 @@
-import { count, SIDE, vectors, type RowWidth } from './webgpu-text.js';
+import { count, formName, heightOf, SIDE, vectors, type Form, type RowWidth } from './webgpu-text.js';
+
+/** What a workgroup takes of a pass over queries and keys. */
+export interface AttentionTile extends Form {
+  /** Rows that a workgroup owns, and columns that it reads at a time: multiples of eight (rows: of `height`). */
+  rows: number;
+  columns: number;
+}
 
 /** What the text of a kernel depends on; all else is in uniforms. */
-export interface AttentionText {
+export interface AttentionText extends AttentionTile {
   /** Widths of heads; with `isRolled` only their class. */
   dim: number;
   valueDim: number;
-  /** Rows that a workgroup owns, and columns that it reads at a time: multiples of eight. */
-  rows: number;
-  columns: number;
   isMasked: boolean;
   /**
    * Widths are uniforms and loops stay loops: one text for all heads of a class. Software adapters take seconds to compile what hardware's
@@ -20,8 +24,10 @@ export interface AttentionText {
 export const shares = ({ dim, valueDim }: Pick<AttentionText, 'dim' | 'valueDim'>): number => Math.ceil(Math.max(vectors(dim), vectors(valueDim)) / SIDE);
 export const strideOf = (a: Pick<AttentionText, 'dim' | 'valueDim'>): number => SIDE * shares(a) + 1;
 
+export const tileName = (a: AttentionTile): string => `tile ${a.rows} x ${a.columns}${formName(a)}`;
+
 export const nameOf = (a: AttentionText): string =>
-  `${a.isRolled ? `up to ${4 * SIDE * shares(a)}, ${isAligned(a.dim)} ${isAligned(a.valueDim)}` : `${a.dim}, ${a.valueDim}`}, tile ${a.rows} x ${a.columns}${a.isMasked ? ', masked' : ''}`;
+  `${a.isRolled ? `up to ${4 * SIDE * shares(a)}, ${isAligned(a.dim)} ${isAligned(a.valueDim)}` : `${a.dim}, ${a.valueDim}`}, ${tileName(a)}${a.isMasked ? ', masked' : ''}`;
 
 const isAligned = (width: number) => width % 4 === 0;
 
@@ -38,7 +44,7 @@ export function partsOf(a: AttentionText) {
   let V = ${size(a.valueDim, 'valueDim')};
   let N = ${constant(a.columns, 'columns')};
   let S = ${constant(SIDE, 'side')};`,
-    R: a.rows / SIDE,
+    R: a.rows / heightOf(a),
     C: a.columns / SIDE,
     /** Vectors of an output row that a thread owns. */
     ofDim: a.isRolled ? shares(a) : Math.ceil(vectors(a.dim) / SIDE),

@@ -2,67 +2,49 @@ import type { KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import { dispatchWebGpu, workgroupGrid, type FastKernel } from '@bytelm/core';
 import { isSoftwareDevice } from '@bytelm/core/webgpu';
 import type { AttentionAttrs, AttentionInput } from './mask.js';
-import { keyGradBytes, keyGradCode, queryGradBytes, queryGradCode, STATS_CODE } from './webgpu-backward.js';
-import { forwardBytes, forwardCode } from './webgpu-forward.js';
+import { keyGradCode, queryGradCode, STATS_CODE } from './webgpu-backward.js';
+import { forwardCode } from './webgpu-forward.js';
 import { MASK_TENSORS, maskCode, maskSize, uniformsOf } from './webgpu-mask.js';
-import { nameOf, type AttentionText } from './webgpu-shape.js';
+import { nameOf, type AttentionText, type AttentionTile } from './webgpu-shape.js';
+import { BYTES, ruleOf, tunedTile, type AttentionSizes, type Pass } from './webgpu-tiles.js';
 
 type GradInput = AttentionInput | 'dy' | 'lse' | 'delta';
 type Inputs = { [K in GradInput]?: TensorInfo };
-
-/** Tiles (rows, columns), the best first. */
-export const FORWARD_TILES = [[32, 32], [32, 16], [16, 16], [16, 8], [8, 8]] as const;
-export const BACKWARD_TILES = [[16, 16], [16, 8], [8, 8]] as const;
-/** Of the forward pass where a processor plays the GPU: the smallest text, as compiling takes longest there. */
-const SOFTWARE_TILES = [[8, 8]] as const;
-type Tiles = readonly (readonly [number, number])[];
-/** What every device has; beyond, fewer workgroups share a core. */
-const SMALL_MEMORY = 16384;
-/** Pairs of a tile from which on there is enough arithmetic between two barriers. */
-const GOOD_TILE = 256;
-
-/** The first tile of good size in the memory that every device has, otherwise the first one that fits at all. */
-export function chooseTile(text: Omit<AttentionText, 'rows' | 'columns'>, tiles: Tiles, bytes: (a: AttentionText) => number, memory: number): AttentionText | undefined {
-  const all = tiles.map(([rows, columns]) => ({ ...text, rows, columns }));
-  return all.find((a) => bytes(a) <= Math.min(SMALL_MEMORY, memory) && a.rows * a.columns >= GOOD_TILE) ?? all.find((a) => bytes(a) <= memory);
-}
 
 /** What a device lets kernels be like. */
 export interface AttentionDevice {
   memory: number;
   mostWorkgroups: number;
   isSoftware: boolean;
-  /** In place of those that are best. */
-  tiles?: Tiles;
+  /** In place of those that are best by rule. */
+  tile?: (pass: Pass, sizes: AttentionSizes) => AttentionTile | undefined;
 }
 
 function deviceOf(backend: KernelBackend): AttentionDevice {
   const { limits } = (backend as unknown as { device: GPUDevice }).device;
-  return { memory: limits.maxComputeWorkgroupStorageSize, mostWorkgroups: limits.maxComputeWorkgroupsPerDimension, isSoftware: isSoftwareDevice(backend) };
+  return { memory: limits.maxComputeWorkgroupStorageSize, mostWorkgroups: limits.maxComputeWorkgroupsPerDimension, isSoftware: isSoftwareDevice(backend), tile: (pass, sizes) => tunedTile(backend, pass, sizes) };
 }
 
-interface Sizes {
-  batch: number;
-  queries: number;
-  keys: number;
-  heads: number;
+interface Sizes extends AttentionSizes {
   kvHeads: number;
 }
 
-function sizesOf({ q, k }: Inputs): Sizes {
-  const [batch, queries, heads] = q!.shape as [number, number, number];
-  return { batch, queries, keys: k!.shape[1]!, heads, kvHeads: k!.shape[2]! };
+function sizesOf(inputs: Inputs): Sizes {
+  const { q, k, v } = inputs;
+  const [batch, queries, heads, dim] = q!.shape as [number, number, number, number];
+  return { batch, queries, keys: k!.shape[1]!, heads, kvHeads: k!.shape[2]!, dim, valueDim: v!.shape[3]!, isMasked: MASK_TENSORS.some((name) => inputs[name]) };
 }
 
 /** Kernel text and sizes of a call; `undefined`: not for this kernel. */
-function plan(inputs: Inputs, device: AttentionDevice, tiles: Tiles, bytes: (a: AttentionText) => number): { text: AttentionText; sizes: Sizes } | undefined {
+function plan(inputs: Inputs, device: AttentionDevice, pass: Pass): { text: AttentionText; sizes: Sizes } | undefined {
   const sizes = sizesOf(inputs);
-  const { batch, queries, keys, heads } = sizes;
+  const { batch, queries, keys, heads, dim, valueDim, isMasked } = sizes;
   const most = device.mostWorkgroups;
   if (batch * queries * keys * heads === 0 || batch > most || heads > most || Math.max(queries, keys) > 8 * most) return undefined;
-  const text = { dim: inputs.q!.shape[3]!, valueDim: inputs.v!.shape[3]!, isMasked: MASK_TENSORS.some((name) => inputs[name]), isRolled: device.isSoftware };
-  const tile = chooseTile(text, device.tiles ?? tiles, bytes, device.memory);
-  return tile && { text: tile, sizes };
+  const shape = { dim, valueDim, isMasked, isRolled: device.isSoftware };
+  const tile = device.tile?.(pass, sizes);
+  const text = tile && BYTES[pass]({ ...shape, ...tile }) <= device.memory ? { ...shape, ...tile } : ruleOf(pass, shape, device);
+  return text && { text, sizes };
 }
 
 /** The rules about single positions as one tensor, none without such rules. */
@@ -82,8 +64,7 @@ function packMask(backend: KernelBackend, inputs: Inputs, { batch, queries, keys
 
 export function attentionWith(device: (backend: KernelBackend) => AttentionDevice): FastKernel<AttentionInput, AttentionAttrs> {
   return ({ inputs, attrs, backend }) => {
-    const found = device(backend);
-    const planned = plan(inputs, found, found.isSoftware ? SOFTWARE_TILES : FORWARD_TILES, forwardBytes);
+    const planned = plan(inputs, device(backend), 'forward');
     if (!planned) return null;
     const { text, sizes } = planned;
     const { batch, queries, heads } = sizes;
@@ -104,8 +85,8 @@ export function attentionWith(device: (backend: KernelBackend) => AttentionDevic
 
 export function attentionGradWith(device: (backend: KernelBackend) => AttentionDevice): FastKernel<GradInput, AttentionAttrs> {
   return ({ inputs, attrs, backend }) => {
-    const byQuery = plan(inputs, device(backend), BACKWARD_TILES, queryGradBytes);
-    const byKey = plan(inputs, device(backend), BACKWARD_TILES, keyGradBytes);
+    const byQuery = plan(inputs, device(backend), 'queries');
+    const byKey = plan(inputs, device(backend), 'keys');
     if (!byQuery || !byKey) return null;
     const { batch, queries, keys, heads, kvHeads } = byQuery.sizes;
     const { q, k, v, dy, lse, delta } = inputs as Required<Inputs>;
@@ -139,6 +120,9 @@ export function attentionGradWith(device: (backend: KernelBackend) => AttentionD
     return [dq!, dk!, dv!];
   };
 }
+
+/** With a tile that is given, for the tuner. */
+export const deviceWith = (backend: KernelBackend, tile: NonNullable<AttentionDevice['tile']>): AttentionDevice => ({ ...deviceOf(backend), tile });
 
 export const attentionWebGpu = attentionWith(deviceOf);
 export const attentionGradWebGpu = attentionGradWith(deviceOf);

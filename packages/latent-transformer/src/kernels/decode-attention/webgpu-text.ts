@@ -1,4 +1,7 @@
-import { count, lines, rowInput, rowOutput, SIDE, THREADS, vectors, type RowWidth } from '../attention/webgpu-text.js';
+import { subgroupReduction } from '@bytelm/core/webgpu';
+import {
+  count, directives, lines, rowInput, rowOutput, SIDE, threadNumber, threadParameters, THREADS, tileBytes, tileType, vectors, narrow, wide, type Form, type RowWidth,
+} from '../attention/webgpu-text.js';
 
 export { THREADS };
 /** Query heads of one key head that a workgroup serves at once; more take several workgroups. */
@@ -7,8 +10,14 @@ const MAX_GROUP = 8;
 /** Words of `rows`, the tensor that says what each row does: cache row, position, slot to write, first slot to read, slots to read. */
 export const ROW_WORDS = 5;
 
+/** How keys are read, where not as a rule. */
+export interface DecodeForm extends Omit<Form, 'height'> {
+  /** Keys read at a time at most: 32, 16 or 8. */
+  block?: number | undefined;
+}
+
 /** What the text depends on; widths themselves are uniforms. */
-export interface DecodeText {
+export interface DecodeText extends Omit<Form, 'height'> {
   /** Eights of vectors that a head has at most. */
   shares: number;
   isAligned: readonly [dim: boolean, valueDim: boolean];
@@ -21,8 +30,8 @@ export interface DecodeText {
 }
 
 /** Workgroup memory, bytes. */
-export const decodeBytes = ({ shares, group, block }: Pick<DecodeText, 'shares' | 'group' | 'block'>): number =>
-  16 * (block * (SIDE * shares + 1) + group * SIDE * shares + THREADS) + 4 * group * (block + 1) + 12 * group;
+export const decodeBytes = ({ shares, group, block, ...form }: Pick<DecodeText, 'shares' | 'group' | 'block' | 'half'>): number =>
+  tileBytes(form) * (block * (SIDE * shares + 1) + group * SIDE * shares) + 16 * THREADS + 4 * group * (block + 1) + 12 * group;
 
 /** What every device has. */
 const MEMORY = 16384;
@@ -31,13 +40,13 @@ const MEMORY = 16384;
  * How heads of these widths are read, `heads` of them sharing a key head; `undefined`: they are too wide. Every vector of a value has a
  * thread of its own.
  */
-export function decodeLayout(dim: number, valueDim: number, heads: number): Omit<DecodeText, 'isWhole'> | undefined {
+export function decodeLayout(dim: number, valueDim: number, heads: number, { block: most = 32, ...form }: DecodeForm = {}): Omit<DecodeText, 'isWhole'> | undefined {
   const shares = Math.ceil(Math.max(vectors(dim), vectors(valueDim)) / SIDE);
   if (shares > SIDE) return undefined;
   for (let chunks = Math.ceil(heads / MAX_GROUP); ; chunks *= 2) {
     const group = Math.ceil(heads / chunks);
-    const block = [32, 16, 8].find((n) => decodeBytes({ shares, group, block: n }) <= MEMORY);
-    if (block) return { shares, isAligned: [dim % 4 === 0, valueDim % 4 === 0], group, block };
+    const block = [32, 16, 8].find((n) => n <= most && decodeBytes({ ...form, shares, group, block: n }) <= MEMORY);
+    if (block) return { shares, isAligned: [dim % 4 === 0, valueDim % 4 === 0], group, block, ...form };
     if (group === 1) return undefined;
   }
 }
@@ -48,14 +57,14 @@ const width = (uniform: string, isAligned: boolean): RowWidth => ({ uniform: `u.
  * A workgroup per (row, key head, share of its keys) serves all query heads of the key head, so that keys and values are read once: scores of
  * a block of keys, a running maximum and sum, then values straight from the cache. Rows of different lengths leave early.
  */
-export function decodeCode({ shares, isAligned, group, block, isWhole }: DecodeText): string {
+export function decodeCode({ shares, isAligned, group, block, isWhole, ...form }: DecodeText): string {
   const stride = SIDE * shares + 1;
   /** Threads along the width of a value; the others take further keys. */
   const P = 2 ** Math.ceil(Math.log2(SIDE * shares));
   const outputs = isWhole
     ? rowOutput('y', 4, width('valueDim', isAligned[1]))
     : '@group(0) @binding(4) var<storage, read_write> sums: array<vec4f>;\n@group(0) @binding(5) var<storage, read_write> marks: array<vec2f>;';
-  return /* wgsl */ `
+  return /* wgsl */ `${directives(form)}
 struct Uniforms { heads: u32, kvHeads: u32, capacity: u32, share: u32, shares: u32, scale: f32, stride: u32, dim: u32, valueDim: u32, block: u32, pad0: u32, pad1: u32 }
 ${rowInput('q', 0, width('dim', isAligned[0]))}
 ${rowInput('k', 1, width('dim', isAligned[0]))}
@@ -63,17 +72,17 @@ ${rowInput('v', 2, width('valueDim', isAligned[1]))}
 @group(0) @binding(3) var<storage, read> rows: array<i32>;
 ${outputs}
 @group(0) @binding(${isWhole ? 5 : 6}) var<uniform> u: Uniforms;
-var<workgroup> queries: array<vec4f, ${group * SIDE * shares}>;
-var<workgroup> keys: array<vec4f, ${block * stride}>;
+var<workgroup> queries: array<${tileType(form)}, ${group * SIDE * shares}>;
+var<workgroup> keys: array<${tileType(form)}, ${block * stride}>;
 var<workgroup> scores: array<f32, ${group * (block + 1)}>;
 var<workgroup> tops: array<f32, ${group}>;
 var<workgroup> totals: array<f32, ${group}>;
 var<workgroup> shrinks: array<f32, ${group}>;
 var<workgroup> gathered: array<vec4f, ${THREADS}>;
-
+${form.subgroups ? `${subgroupReduction('rowMax', { lanes: SIDE, join: (x, y) => `max(${x}, ${y})` })}${subgroupReduction('rowSum', { lanes: SIDE })}` : ''}
 @compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t % ${SIDE}u;
+fn main(@builtin(workgroup_id) w: vec3u, ${threadParameters(form)}) {
+${threadNumber(form)}  let tx = t % ${SIDE}u;
   let ty = t / ${SIDE}u;
   let D = (u.dim + 3u) / 4u;
   let V = (u.valueDim + 3u) / 4u;
@@ -88,13 +97,13 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_index) t: u32
   let end = min(first + u.share, u32(rows[w.z * ${ROW_WORDS}u + 4u]));
   for (var g = ty; g < ${group}u; g += ${SIDE}u) {
     for (var c = tx; c < D; c += ${SIDE}u) {
-      queries[g * ${SIDE * shares}u + c] = load_q(w.z * u.stride + kvHead * group + min(g0 + g, group - 1u), c) * u.scale;
+      queries[g * ${SIDE * shares}u + c] = ${narrow(form, 'load_q(w.z * u.stride + kvHead * group + min(g0 + g, group - 1u), c) * u.scale')};
     }
   }
-  if (t < ${group}u) {
+${form.subgroups ? rowBegin(group) : `  if (t < ${group}u) {
     tops[t] = -1e30;
     totals[t] = 0.0;
-  }
+  }`}
   let column = t % ${P}u;
   let lane = t / ${P}u;
 ${lines(group, (g) => `  var o${g} = vec4f();`)}
@@ -103,18 +112,32 @@ ${lines(group, (g) => `  var o${g} = vec4f();`)}
     for (var r = ty; r < N; r += ${SIDE}u) {
       let j = start + min(j0 + r, end - 1u);
       let source = (cacheRow + select(j, j - u.capacity, j >= u.capacity)) * u.kvHeads + kvHead;
-      for (var c = tx; c < D; c += ${SIDE}u) { keys[r * ${stride}u + c] = load_k(source, c); }
+      for (var c = tx; c < D; c += ${SIDE}u) { keys[r * ${stride}u + c] = ${narrow(form, 'load_k(source, c)')}; }
     }
     workgroupBarrier();
     for (var x = t; x < ${group * block}u; x += ${THREADS}u) {
       let key = x % ${block}u;
       let g = x / ${block}u;
       var s = 0.0;
-      for (var d = 0u; d < D; d++) { s += dot(queries[g * ${SIDE * shares}u + d], keys[key * ${stride}u + d]); }
+      for (var d = 0u; d < D; d++) { s += dot(${wide(form, `queries[g * ${SIDE * shares}u + d]`)}, ${wide(form, `keys[key * ${stride}u + d]`)}); }
       scores[g * ${block + 1}u + key] = select(-1e30, s, j0 + key < end);
     }
     workgroupBarrier();
-    if (t < ${group}u) {
+${form.subgroups ? rowWeights(group, block) : workgroupWeights(group, block)}
+    workgroupBarrier();
+${lines(group, (g) => `    o${g} *= shrinks[${g}];`)}
+    for (var key = lane; key < min(N, end - j0); key += ${THREADS / P}u) {
+      let j = start + j0 + key;
+      let value = load_v((cacheRow + select(j, j - u.capacity, j >= u.capacity)) * u.kvHeads + kvHead, min(column, V - 1u));
+${lines(group, (g) => `      o${g} = fma(vec4f(scores[${g * (block + 1)}u + key]), value, o${g});`)}
+    }
+${form.subgroups ? '' : workgroupTotals(group, block)}  }${form.subgroups ? rowEnd : ''}
+${count(group).map((g) => finish(g, P, isWhole)).join('\n')}
+}`;
+}
+
+/** Maxima and weights of a block of keys: a thread per head, then a thread per weight. */
+const workgroupWeights = (group: number, block: number) => `    if (t < ${group}u) {
       var top = tops[t];
       for (var key = 0u; key < N; key++) { top = max(top, scores[t * ${block + 1}u + key]); }
       shrinks[t] = exp(tops[t] - top);
@@ -124,23 +147,38 @@ ${lines(group, (g) => `  var o${g} = vec4f();`)}
     for (var x = t; x < ${group * block}u; x += ${THREADS}u) {
       let at = x / ${block}u * ${block + 1}u + x % ${block}u;
       scores[at] = select(0.0, exp(scores[at] - tops[x / ${block}u]), j0 + x % ${block}u < end);
-    }
-    workgroupBarrier();
-${lines(group, (g) => `    o${g} *= shrinks[${g}];`)}
-    for (var key = lane; key < min(N, end - j0); key += ${THREADS / P}u) {
-      let j = start + j0 + key;
-      let value = load_v((cacheRow + select(j, j - u.capacity, j >= u.capacity)) * u.kvHeads + kvHead, min(column, V - 1u));
-${lines(group, (g) => `      o${g} = fma(vec4f(scores[${g * (block + 1)}u + key]), value, o${g});`)}
-    }
-    if (t < ${group}u) {
+    }`;
+
+const workgroupTotals = (group: number, block: number) => `    if (t < ${group}u) {
       var total = totals[t] * shrinks[t];
       for (var key = 0u; key < N; key++) { total += scores[t * ${block + 1}u + key]; }
       totals[t] = total;
     }
-  }
-${count(group).map((g) => finish(g, P, isWhole)).join('\n')}
-}`;
-}
+`;
+
+/** The same by subgroups: a row of threads has a head, and each thread of it every eighth key. */
+const rowBegin = (group: number) => `  var top = -1e30;
+  var total = 0.0;
+  let isHead = ty < ${group}u;`;
+const rowWeights = (group: number, block: number) => `    var peak = top;
+    for (var key = tx; key < select(0u, N, isHead); key += ${SIDE}u) { peak = max(peak, scores[ty * ${block + 1}u + key]); }
+    peak = rowMax(peak);
+    let shrink = exp(top - peak);
+    top = peak;
+    total *= shrink;
+    for (var key = tx; key < select(0u, N, isHead); key += ${SIDE}u) {
+      let at = ty * ${block + 1}u + key;
+      let weight = select(0.0, exp(scores[at] - top), j0 + key < end);
+      scores[at] = weight;
+      total += weight;
+    }
+    if (tx == 0u && isHead) { shrinks[ty] = shrink; }`;
+const rowEnd = `
+  total = rowSum(total);
+  if (tx == 0u && isHead) {
+    tops[ty] = top;
+    totals[ty] = total;
+  }`;
 
 /** Adds up the lanes of query head `g` and writes it. */
 const finish = (g: number, P: number, isWhole: boolean) => `

@@ -1,14 +1,36 @@
 import type { KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import { dispatchWebGpu, workgroupGrid, type FastKernel } from '@bytelm/core';
+import { sizeBucket, tunedChoice } from '@bytelm/core/webgpu';
+import { formName } from '../attention/webgpu-text.js';
+import { canHave, VARIANTS } from '../attention/webgpu-tiles.js';
 import type { DecodeAttrs, DecodeInput } from './op.js';
-import { decodeCode, decodeLayout, mergeCode, ROW_WORDS, THREADS, type DecodeText } from './webgpu-text.js';
+import { decodeCode, decodeLayout, mergeCode, ROW_WORDS, THREADS, type DecodeForm, type DecodeText } from './webgpu-text.js';
 
 /** Workgroups that keep a large GPU busy; keys are shared out until there are so many. */
 const ENOUGH_WORKGROUPS = 256;
-/** A share of fewer keys is not worth the merging. */
-const MIN_SHARE = 256;
 const MAX_SHARES = 32;
 const MOST_WORKGROUPS = 65535;
+
+/** How a cache is read. */
+export interface DecodePlan extends DecodeForm {
+  /** Keys of a workgroup at least: a share of fewer is not worth the merging. */
+  share: number;
+}
+
+/** Sizes that a tuner may try; the first is the one by rule. */
+export const DECODE_BASES: readonly DecodePlan[] = [{ share: 256 }, { share: 64 }, { share: 128 }, { share: 512 }, { share: 256, block: 16 }, { share: 64, block: 16 }];
+/** Measured choices are numbers in this list: those, and each again in the forms that features of the device allow. */
+export const DECODE_CANDIDATES: readonly DecodePlan[] = VARIANTS.flatMap((form) => DECODE_BASES.map((plan) => ({ ...plan, ...form })));
+
+/** What choices are noted for; `heads` are those of the queries. */
+export const decodeKey = ({ rows, reach, heads, kvHeads, dim, valueDim }: { rows: number; reach: number; heads: number; kvHeads: number; dim: number; valueDim: number }): string =>
+  `attention decode ${dim}, ${valueDim} ${[rows, reach, kvHeads, heads / kvHeads].map(sizeBucket).join()}`;
+
+function tunedPlan(backend: KernelBackend, key: string): DecodePlan {
+  const number = tunedChoice(backend, key);
+  const plan = number === undefined ? undefined : DECODE_CANDIDATES[number];
+  return plan && canHave(backend, plan) ? plan : DECODE_BASES[0]!;
+}
 
 export interface DecodeTensors {
   /** (R, H, D), or rows that hold more behind the H heads. */
@@ -31,17 +53,20 @@ export interface DecodeSizes {
   reach: number;
   /** Heads that a row of `q` holds in all. Default `heads`. */
   stride?: number;
+  /** In place of what was measured, or goes by rule. */
+  plan?: DecodePlan;
 }
 
 /** One query a row against its slots of a cache, (R, H, Dv): one dispatch, or two where there are enough keys to share out. */
-export function decodeOnWebGpu(backend: KernelBackend, { q, k, v, rows }: DecodeTensors, { heads, scale, reach, stride = heads }: DecodeSizes): TensorInfo {
+export function decodeOnWebGpu(backend: KernelBackend, { q, k, v, rows }: DecodeTensors, { heads, scale, reach, stride = heads, plan }: DecodeSizes): TensorInfo {
   const R = rows.shape[0]!;
   const dim = k.shape[3]!;
   const [, capacity, kvHeads, valueDim] = v.shape as [number, number, number, number];
-  const layout = decodeLayout(dim, valueDim, heads / kvHeads)!;
-  const { group, block } = layout;
+  const { share: least, ...form } = plan ?? tunedPlan(backend, decodeKey({ rows: R, reach, heads, kvHeads, dim, valueDim }));
+  const layout = decodeLayout(dim, valueDim, heads / kvHeads, form)!;
+  const { group, block, subgroups, half } = layout;
   const chunks = Math.ceil(heads / kvHeads / group);
-  const wanted = Math.min(MAX_SHARES, Math.ceil(reach / MIN_SHARE), Math.ceil(ENOUGH_WORKGROUPS / (R * kvHeads * chunks)));
+  const wanted = Math.min(MAX_SHARES, Math.ceil(reach / least), Math.ceil(ENOUGH_WORKGROUPS / (R * kvHeads * chunks)));
   const share = Math.ceil(reach / Math.max(1, wanted) / block) * block;
   const shares = Math.max(1, Math.ceil(reach / Math.max(1, share)));
   const text: DecodeText = { ...layout, isWhole: shares === 1 };
@@ -49,7 +74,7 @@ export function decodeOnWebGpu(backend: KernelBackend, { q, k, v, rows }: Decode
   new Float32Array(uniforms.buffer)[5] = scale;
   const vectors = Math.ceil(valueDim / 4);
   const made = dispatchWebGpu(backend, {
-    key: `decode attention ${Object.values(text).join(', ')}`,
+    key: `decode attention ${[text.shares, text.isAligned, group, block, text.isWhole].join(', ')}${formName({ subgroups, half })}`,
     code: () => decodeCode(text),
     inputs: [q, k, v, rows],
     outputs: text.isWhole ? [{ shape: [R, heads, valueDim] }] : [{ shape: [R, heads, shares, 4 * vectors] }, { shape: [R, heads, shares, 2] }],
