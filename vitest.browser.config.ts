@@ -38,7 +38,7 @@ export default defineConfig({
     include: [`packages/*/src/**/${all ? '' : '{backend,kernels,webgpu}/**/'}*.webgpu.test.ts`, 'tools/browser/*.browser.test.ts'],
     // Tuning keeps files. The many masks of attention take a minute; golden cases have some.
     exclude: ['**/node_modules/**', '**/tuning/*', ...(all ? [] : ['**/agree.*'])],
-    setupFiles: ['tools/vitest-device-errors.ts'],
+    setupFiles: ['tools/vitest-device-errors.ts', ...(all ? ['tools/browser/wasm-files.ts'] : [])],
     fileParallelism: false,
     testTimeout: 400_000,
     hookTimeout: 400_000,

@@ -22,6 +22,7 @@ export const repositoryFiles = (root) => ({
       }
       const list = found.isDirectory() && JSON.stringify(readdirSync(path, { withFileTypes: true }).map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() })));
       response.setHeader('x-kind', list ? 'folder' : 'file');
+      if (path.endsWith('.wasm')) response.setHeader('content-type', 'application/wasm');
       response.setHeader('content-length', list ? Buffer.byteLength(list) : found.size);
       if (request.method === 'HEAD') return response.end();
       if (list) return response.end(list);
