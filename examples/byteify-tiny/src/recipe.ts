@@ -44,7 +44,11 @@ export interface Recipe {
   boundaryThreshold?: ByteifySettings['boundaryThreshold'];
   /** With the weights of losses in place of the published ones, and the layers that patches are compared behind. Recipes of before have neither. */
   stage1: StudentTraining & { weights?: Partial<StageLossWeights>; encoderBlocks?: number };
-  stage2: StudentTraining & { weights?: Partial<StageLossWeights> };
+  stage2: StudentTraining & {
+    weights?: Partial<StageLossWeights>;
+    /** Share of batches that are cut where the tokenizer cuts, not where the student does. Absent: none. */
+    trueBoundaries?: number;
+  };
   compress: StudentTraining & {
     /** Bytes a patch, as multiples of the tokenizer's. */
     targets: readonly number[];
@@ -88,8 +92,7 @@ const full = (given: RecipeData): Recipe => ({
   teacher: { ...rows(1280, 3e-3, 8, 1024), preset: 'tiny', warmup: 0.0781, decay: 0.2 },
   local: { encoderLayers: 1, decoderLayers: 2, heads: 3, intermediate: 264 },
   stage1: { ...bytes(2.6, 5e-3, 4, 160), ...WHOLE_DISTRIBUTIONS },
-  boundaryThreshold: 'above:0.3',
-  stage2: { ...bytes(2.6, 1.2e-3, 4, 160), weights: { byteDistill: 1 } },
+  stage2: { ...bytes(2.6, 1.2e-3, 4, 160), trueBoundaries: 0.5 },
   compress: { ...bytes(0.25, 1e-3, 8, 160), targets: [1, 1.5, 2] },
   tune: rows(100, 1e-3, 4, 1024),
   spelling: { tasks: ['spell', 'spell_inverse'], lines: 10_000, textBytes: 600_000, rows: 100, teacher: rows(122, 2e-3, 8, 1024), student: bytes(0.6, 2e-3, 4, 160) },
@@ -103,8 +106,7 @@ const quick = (given: RecipeData): Recipe => ({
   teacher: { ...rows(200, 5e-3, 8, 512), preset: 'micro', warmup: 0.05, decay: 0.2 },
   local: { encoderLayers: 1, decoderLayers: 1, heads: 2, intermediate: 64 },
   stage1: { ...bytes(0.16, 5e-3, 8, 80), ...WHOLE_DISTRIBUTIONS },
-  boundaryThreshold: 'above:0.3',
-  stage2: { ...bytes(0.12, 2e-3, 8, 80), weights: { byteDistill: 1 } },
+  stage2: { ...bytes(0.12, 2e-3, 8, 80), trueBoundaries: 0.5 },
   compress: { ...bytes(0.04, 2e-3, 8, 80), targets: [1, 1.5, 2] },
   tune: rows(40, 1e-3, 4, 256),
   spelling: { tasks: ['spell', 'contains_char'], lines: 500, textBytes: 60_000, rows: 10, teacher: rows(30, 2e-3, 8, 256), student: bytes(0.06, 2e-3, 8, 80) },

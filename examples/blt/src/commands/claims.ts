@@ -1,13 +1,13 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { ConfigError } from '@bytelm/core';
 import { writeFileAtomic } from '@bytelm/core/io';
 import { byteRange, count, duration, numberList, real, whole, withSharedOptions, type ByteRange, type SharedOptions } from '@bytelm/example-shared/cli';
 import { readBytes } from '@bytelm/example-shared/train';
 import { openTokens } from '../claims/bpe-model.js';
-import { jobsOf, type JobOptions } from '../claims/jobs.js';
+import { jobsOf, VARIANTS, type JobOptions, type Variant } from '../claims/jobs.js';
 import { claimsPlot, claimsTable, type Result } from '../claims/report.js';
 import { hasResult, resultPath, runJob } from '../claims/run-job.js';
 import { windowsOf } from '../claims/score.js';
@@ -30,6 +30,7 @@ interface ClaimsOptions extends SharedOptions {
   noiseSeeds: number[];
   runs: string;
   out: string;
+  variants?: Variant[];
   only?: string;
   list?: boolean;
 }
@@ -63,6 +64,7 @@ export function addClaimsCommand(program: Command): void {
     .option('--noise-seeds <list>', 'seeds of the noise', numberList, [0])
     .option('--runs <folder>', 'where the trainings are kept', 'runs/claims')
     .option('--out <folder>', 'where table, plot and numbers are written', RESULTS)
+    .addOption(new Option('--variants <names...>', 'only these (default: all)').choices(VARIANTS))
     .option('--only <text>', 'only runs whose name contains this')
     .option('--list', 'print what would run, and what has');
   withSharedOptions(command, 'auto').action(run);
@@ -72,7 +74,7 @@ async function run(options: ClaimsOptions): Promise<void> {
   const { data, range, runs, out, seeds, bytes, bytesPerPatch, batch, length, localWindow, entropyModel, backend } = options;
   mkdirSync(runs, { recursive: true });
   const jobOptions: JobOptions = { data, range: `${range[0]}:${range[1] ?? ''}`, bytes, seeds, bytesPerPatch, backend, runs, entropyModel, batch, length, config: join(runs, 'config.json'), withoutHashes: join(runs, 'without-hashes.json') };
-  const jobs = jobsOf(jobOptions).filter((j) => !options.only || j.name.includes(options.only));
+  const jobs = jobsOf(jobOptions).filter((j) => (options.variants ?? VARIANTS).includes(j.variant) && (!options.only || j.name.includes(options.only)));
   if (options.list) {
     for (const job of jobs) process.stdout.write(`${hasResult(runs, job) ? 'done' : '    '} ${job.name}${job.args.length ? `: blt ${job.args.join(' ')}` : ''}\n`);
     return;

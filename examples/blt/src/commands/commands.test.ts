@@ -178,6 +178,13 @@ it('presets need no weights and no backend', async () => {
   expect(JSON.parse(stdout)).toMatchObject({ parameters: 4_533_879_808, parts: { 'hash n-grams': 3_072_012_288, 'main network': 1_284_608_000 }, checkpoints: [] });
 });
 
+it('claims lists what would run, of the variants and seeds asked for', async () => {
+  const given = ['--data', 'x', '--range', '0:10', '--test-range', '10:20', '--tokenizer', 'x', '--entropy-model', 'x', '--runs', at('claims')];
+  const { stdout } = await ok('claims', '--list', ...given, '--variants', 'space', 'one patch', '--seeds', '0,1');
+  expect(stdout.trim().split('\n').map((line) => line.trim().split(':')[0])).toEqual(['space-0', 'one-patch-0', 'space-1', 'one-patch-1']);
+  await fails(['claims', '--list', ...given, '--variants', 'spaces'], /Allowed choices are entropy, space/);
+});
+
 it('every sub-command says what it takes', async () => {
   for (const name of ['train-entropy', 'train', 'generate', 'patch', 'chunks', 'evaluate', 'inspect', 'convert', 'known-answer', 'synth-checkpoint', 'claims']) {
     const { code, stdout } = await callCli(name, '--help');

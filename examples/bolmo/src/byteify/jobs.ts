@@ -77,7 +77,7 @@ export interface WholeJobOptions {
   /** Models to be freed with it. */
   owned?: readonly { dispose(): void }[];
   /** Patches end where the tokenizer says, not where the predictor does. */
-  trueBoundaries?: boolean | undefined;
+  trueBoundaries?: boolean | number | undefined;
 }
 
 /** Stage 2, everything end to end; with `compression` the stage for longer patches. */

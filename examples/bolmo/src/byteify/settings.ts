@@ -65,8 +65,8 @@ export interface ByteifySettings extends StageSettings {
   encoderBlocks?: number | undefined;
   /** How the student's predictor decides; absent: `sample:0`, as published. */
   boundaryThreshold?: BoundaryThreshold | undefined;
-  /** Stage 2 cuts where the tokenizer does, not where the predictor does; absent: it does not, as published. */
-  trueBoundaries?: boolean | undefined;
+  /** Stage 2 cuts where the tokenizer does, not where the predictor does, always or in a share of the batches; absent: it does not, as published. */
+  trueBoundaries?: boolean | number | undefined;
 }
 
 /** Blocks behind which the published runs compare patches. */

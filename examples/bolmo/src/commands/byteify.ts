@@ -39,7 +39,7 @@ export function addByteifyCommand(program: Command): void {
     .option('--stage1-lr <rate>', "highest rate of stage 1 (default: the published one, scaled to the teacher's width)", real(0))
     .option('--stage2-lr <rate>', 'highest rate of stage 2 (default: likewise)', real(0))
     .option('--stage2-global-lr <rate>', 'of the main network in stage 2 (default: half of it)', real(0))
-    .option('--true-boundaries', "stage 2 cuts where the tokenizer does; without, where the student's predictor does, as published")
+    .option('--true-boundaries [share]', "stage 2 cuts where the tokenizer does, or does so in a share of the batches; without, where the student's predictor does, as published", real(0, 1))
     .option('--weights <name=value...>', "of stage 1's losses in place of those of --loss: boundary, encoder, distill, crossEntropy, and byteDistill, which learns the teacher's whole distribution at every byte")
     .option('--stage2-weights <name=value...>', "of stage 2's losses: boundary, crossEntropy, and byteDistill, for which the teacher stays: learned from where student and tokenizer cut alike")
     .option('--boundary-threshold <rule>', 'when the predictor cuts: sample:0 above one half, as published; above:P above a probability of P', readThreshold)

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { ConfigError, type HierarchicalLM, type StageRecord } from '@bytelm/core';
+import { ConfigError, Rng, type HierarchicalLM, type StageRecord } from '@bytelm/core';
 import { cutAlike, type ByteRows } from '../alignment/byte-rows.js';
 import type { SubwordVocabulary } from '../alignment/vocabulary.js';
 import { PUBLISHED_STAGE2, stageLosses, type StageLossInputs } from '../losses/stage-loss.js';
@@ -8,8 +8,11 @@ import type { Teacher } from './teacher.js';
 import { TeacherReader, type TeacherDistributions } from './teacher-distributions.js';
 
 export interface Stage2Options extends StageOptions {
-  /** Patches end where the tokenizer says, not where the student's predictor does. Default false, as published. */
-  teacherForceBoundaries?: boolean | undefined;
+  /**
+   * Patches end where the tokenizer says, not where the student's predictor does: never (false, as published), always (true), or in such a share of
+   * the batches. Which ones follows from what is in them, so that a resumed run does the same. A mixture learns both ways of being cut.
+   */
+  teacherForceBoundaries?: boolean | number | undefined;
   /** For losses with a weight for `byteDistill`: the teacher stays, and what it reads. */
   teacher?: { model: Teacher; vocabulary: SubwordVocabulary } | undefined;
 }
@@ -30,7 +33,8 @@ interface Stage2Side extends Prepared {
  * @source Bolmo, arXiv 2512.15586, sections 3.2 and 5.1.
  */
 export class Stage2 extends Stage<Stage2Side> {
-  readonly teacherForceBoundaries: boolean;
+  /** Share of batches that are cut by the tokenizer. */
+  readonly teacherForceBoundaries: number;
   private readonly reader: TeacherReader | undefined;
 
   /** @throws ConfigError for losses that need a teacher's hidden states, or a teacher that is not there. */
@@ -39,7 +43,8 @@ export class Stage2 extends Stage<Stage2Side> {
     if (losses.weights.encoder || losses.weights.distill) throw new ConfigError('[Stage2] losses: expected weight 0 for `encoder` and `distill`, which need a teacher. Hint: Stage1.');
     if (losses.weights.byteDistill && !teacher) throw new ConfigError('[Stage2] losses: `byteDistill` has a weight, but there is no teacher to learn from. Hint: the option `teacher`.');
     teacher?.vocabulary.checkFits(teacher.model.vocabSize, teacher.model.name);
-    this.teacherForceBoundaries = teacherForceBoundaries;
+    this.teacherForceBoundaries = Number(teacherForceBoundaries);
+    if (!(this.teacherForceBoundaries >= 0 && this.teacherForceBoundaries <= 1)) throw new ConfigError(`[Stage2] teacherForceBoundaries: expected a share from 0 to 1, got ${teacherForceBoundaries}.`);
     this.reader = losses.weights.byteDistill && teacher ? new TeacherReader(teacher.model, teacher.vocabulary, student.vocabSize) : undefined;
   }
 
@@ -49,7 +54,7 @@ export class Stage2 extends Stage<Stage2Side> {
 
   protected async prepare(rows: ByteRows): Promise<Stage2Side> {
     const ctx = this.contextOf(rows);
-    const plan = await this.planOf(ctx, this.teacherForceBoundaries ? this.trueBoundaries(rows) : undefined);
+    const plan = await this.planOf(ctx, drawOf(rows) < this.teacherForceBoundaries ? this.trueBoundaries(rows) : undefined);
     const said = await this.reader?.read(rows);
     return {
       ctx,
@@ -77,6 +82,9 @@ export class Stage2 extends Stage<Stage2Side> {
     return { parts, boundaryProb, segmentation };
   }
 }
+
+/** A number from 0 to 1 that looks drawn and is the same whenever the batch is. */
+const drawOf = ({ ids }: ByteRows): number => new Rng(ids.reduce((hash, id) => Math.imul(hash ^ id, 0x01000193), 0x811c9dc5) >>> 0).next();
 
 /** The teacher's distributions that hold in the student's own patches. */
 function sharedBytes(rows: ByteRows, boundaryMask: ArrayLike<number>, { targets, mask }: TeacherDistributions): StageLossInputs['bytes'] {
