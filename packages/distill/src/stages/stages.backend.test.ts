@@ -198,6 +198,23 @@ describe.each(backendsForTest())('stages on %s', (backend) => {
     expect(forced[1]).toBeCloseTo(rows.lengths.reduce((a, b) => a + b) / (2 * rows.patches), 5);
   });
 
+  it('stage 2 cuts a share of its batches where the tokenizer does, the same ones every time', async () => {
+    const student = tinyStudent(TINY, 16);
+    const losses = only({ crossEntropy: 1 }, PUBLISHED_STAGE2);
+    const batches = [[329, 67], [268, 315], [284, 256]].map((tokens) => rowsOf([tokens]));
+    const by = async (teacherForceBoundaries: boolean | number) => {
+      const stage = new Stage2(student, { losses, teacherForceBoundaries });
+      const all: number[] = [];
+      for (const some of batches) all.push(await run(stage, some, lossOf));
+      return all;
+    };
+    const [own, forced, mixed, again] = [await by(false), await by(true), await by(0.5), await by(0.5)];
+    expect(again).toEqual(mixed);
+    const ways = mixed.map((loss, i) => (loss === forced[i] ? 'tokenizer' : loss === own[i] ? 'student' : 'neither'));
+    expect(new Set(ways)).toEqual(new Set(['tokenizer', 'student']));
+    expect(() => new Stage2(student, { teacherForceBoundaries: 1.5 })).toThrow('[Stage2] teacherForceBoundaries: expected a share from 0 to 1, got 1.5.');
+  });
+
   it('stage 2 with its teacher: nothing more to learn for a copy, whoever cuts', async () => {
     const student = tinyStudent(TINY, 14);
     const teacher = teacherOf(tinyTeacher(TINY, 15));
