@@ -28,7 +28,7 @@ export const documentation = (root, tally) => counted('examples of the documenta
 
 /** Built, and then as a stranger gets them. @type {CheckPart} */
 export async function packages(root, tally) {
-  const build = await child('npx', [...PNPM, 'exec', 'turbo', 'run', 'build', 'package:check', '--output-logs=errors-only', '--continue'], { cwd: root, env: { ...process.env, ...QUIET } });
+  const build = await child('npx', [...PNPM, 'exec', 'turbo', 'run', 'build', 'package:check', '--concurrency=2', '--output-logs=errors-only', '--continue'], { cwd: root, env: { ...process.env, ...QUIET } });
   tally.whole('builds, publint, attw', build);
   if (!build.ok) return tally.skip('packed packages in a project of their own', 'the build failed');
   for (const p of readdirSync(join(root, 'packages'))) {
