@@ -44,14 +44,14 @@ process.exitCode = failed ? 1 : 0;
 /** Tarballs by pnpm (it turns `workspace:` ranges into versions), everything else by npm. */
 async function install() {
   const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const tarballs = [];
-  for (const p of packages) {
-    const out = run('npx', ['-y', packageManager, 'pack', '--json', '--pack-destination', folder], { cwd: join(root, 'packages', p) });
-    const { filename, files } = JSON.parse(out.slice(out.indexOf('{')));
-    tarballs.push(filename);
+  const out = run('npx', ['-y', packageManager, '--recursive', '--filter', './packages/*', 'pack', '--json', '--pack-destination', folder], { cwd: root });
+  const packed = JSON.parse(out.slice(out.indexOf('[')));
+  report('every package is packed', packed.length === packages.length, `${packed.length} of ${packages.length}`);
+  for (const { name, files } of packed) {
     const stray = files.map((f) => f.path).filter((f) => !/^(dist\/|package\.json$|README|CHANGELOG|LICENSE|THIRD-PARTY)/.test(f) || /\.test\./.test(f));
-    report(`${p}: the tarball holds what is meant`, stray.length === 0 && files.some((f) => f.path === 'LICENSE'), stray.length ? `also ${stray.slice(0, 5).join(', ')}` : `${files.length} files`);
+    report(`${name}: the tarball holds what is meant`, stray.length === 0 && files.some((f) => f.path === 'LICENSE'), stray.length ? `also ${stray.slice(0, 5).join(', ')}` : `${files.length} files`);
   }
+  const tarballs = packed.map((p) => p.filename);
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }));
   const npm = await child('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', ...tarballs, ...['core', 'backend-cpu', 'backend-wasm', 'backend-webgpu'].map((t) => `@tensorflow/tfjs-${t}@${TFJS}`), ...BROWSER_TOOLS, 'typescript@5.9.3'], { cwd: folder, minutes: 10 });
   if (!npm.ok) console.log(tail(npm.output, 30));
