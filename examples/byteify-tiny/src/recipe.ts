@@ -52,6 +52,8 @@ export interface Recipe {
   compress: StudentTraining & {
     /** Bytes a patch, as multiples of the tokenizer's. */
     targets: readonly number[];
+    /** When its predictor cuts; absent: as the student's. */
+    boundaryThreshold?: ByteifySettings['boundaryThreshold'];
   };
   tune: Training;
   spelling: {
@@ -97,9 +99,9 @@ const full = (given: RecipeData): Recipe => ({
   stage1: { ...bytes(2.6, 5e-3, 4, 160), ...WHOLE_DISTRIBUTIONS },
   ...CUT_MORE_OFTEN,
   stage2: { ...bytes(2.6, 1.2e-3, 4, 160), weights: { byteDistill: 1 } },
-  compress: { ...bytes(0.25, 1e-3, 8, 160), targets: [1, 1.5, 2] },
+  compress: { ...bytes(0.25, 1e-3, 8, 160), targets: [1, 1.5, 2], boundaryThreshold: 'sample:0' },
   tune: rows(100, 1e-3, 4, 1024),
-  spelling: { tasks: ['spell', 'spell_inverse'], lines: 10_000, textBytes: 600_000, rows: 100, teacher: rows(122, 2e-3, 8, 1024), student: bytes(0.6, 2e-3, 4, 160) },
+  spelling: { tasks: ['spell', 'spell_inverse'], lines: 10_000, textBytes: 600_000, rows: 100, teacher: rows(122, 2e-3, 8, 1024), student: bytes(1, 2e-3, 4, 160) },
 });
 
 /** A few minutes: the same phases on far too little text. */
@@ -112,7 +114,7 @@ const quick = (given: RecipeData): Recipe => ({
   stage1: { ...bytes(0.16, 5e-3, 8, 80), ...WHOLE_DISTRIBUTIONS },
   ...CUT_MORE_OFTEN,
   stage2: { ...bytes(0.12, 2e-3, 8, 80), weights: { byteDistill: 1 } },
-  compress: { ...bytes(0.04, 2e-3, 8, 80), targets: [1, 1.5, 2] },
+  compress: { ...bytes(0.04, 2e-3, 8, 80), targets: [1, 1.5, 2], boundaryThreshold: 'sample:0' },
   tune: rows(40, 1e-3, 4, 256),
   spelling: { tasks: ['spell', 'contains_char'], lines: 500, textBytes: 60_000, rows: 10, teacher: rows(30, 2e-3, 8, 256), student: bytes(0.06, 2e-3, 8, 80) },
 });

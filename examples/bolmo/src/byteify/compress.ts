@@ -78,7 +78,8 @@ export async function runCompress(start: CompressStart | { out: string }, contro
   if (stored && existsSync(reported)) return readJsonFile(reported) as CompressReport;
   if (!stored && existsSync(join(out, 'compress.json'))) throw new CheckpointError(`[compress] ${out}: it already holds a run. Hint: --resume continues it; another --out starts anew.`);
   const settings = stored?.settings ?? settingsOf(start as CompressStart);
-  const source = await findBolmo(settings.model);
+  const found = await findBolmo(settings.model);
+  const source = withThreshold(found, settings.boundaryThreshold);
   if (!source.weights) throw new ConfigError(`[compress] ${settings.model}: expected a byteified model with weights, got a preset. Hint: byteify makes one.`);
   const tokenizer = await findTokenizer(source);
   const text = await readStageText(settings, tokenizer, out);
@@ -97,7 +98,7 @@ export async function runCompress(start: CompressStart | { out: string }, contro
     return wholeJob(context, student, { losses: stage2Losses(settings), mainRate: plan.mainRate, compression, owned: auxiliary ? [auxiliary] : [] });
   };
   if (!(await runStage({ name: 'compress', folder, settings: runSettings(settings, plan), backend, control, stepsBefore: 0, job }))) return undefined;
-  const report = await makeReport(context, source, plan, folder);
+  const report = await makeReport(context, found, plan, folder);
   await saveConfigFiles(out, context.raw, context.tokenizerFolder);
   await copyFile(await newestWeights(folder), join(out, 'model.safetensors'));
   await writeFileAtomic(reported, `${JSON.stringify(report, null, 1)}\n`);
@@ -127,6 +128,12 @@ export function compressText({ target, before, after, budget, heldOut }: Compres
     ...budgetLines([['compress', budget]]),
     `scored: ${heldOut.bytes} held-out bytes in windows of ${heldOut.patches} tokens; "true" boundaries are those of single tokens`,
   ].join('\n');
+}
+
+/** The same model, cutting by another rule. */
+function withThreshold(source: BolmoSource, threshold: CompressSettings['boundaryThreshold']): BolmoSource {
+  const { config } = source;
+  return threshold ? { ...source, config: { ...config, threshold, raw: { ...config.raw, boundary_threshold: threshold } } } : source;
 }
 
 function mergesOf(rule: MergeRule, auxiliary: SourceLM | undefined): 'frequency' | MergeOrder {

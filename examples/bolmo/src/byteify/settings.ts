@@ -31,6 +31,8 @@ export interface StageSettings {
   reportBytes: number;
   /** Folder where the tokens of the text are kept for the next start; absent: the run's own. */
   tokenCache?: string | undefined;
+  /** When the boundary predictor cuts; absent: what the model has, a new one `sample:0`, as published. */
+  boundaryThreshold?: BoundaryThreshold | undefined;
 }
 
 export interface ByteifySettings extends StageSettings {
@@ -63,8 +65,6 @@ export interface ByteifySettings extends StageSettings {
   stage2Weights?: Partial<StageLossWeights> | undefined;
   /** Blocks that stage 1 compares patches behind; runs of before: 4. */
   encoderBlocks?: number | undefined;
-  /** How the student's predictor decides; absent: `sample:0`, as published. */
-  boundaryThreshold?: BoundaryThreshold | undefined;
   /** Stage 2 cuts where the tokenizer does, not where the predictor does, always or in a share of the batches; absent: it does not, as published. */
   trueBoundaries?: boolean | number | undefined;
 }

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { ConfigError } from '@bytelm/core';
 import { real, whole } from '@bytelm/example-shared/cli';
 import { runByteify } from '../byteify/byteify.js';
@@ -42,15 +42,8 @@ export function addByteifyCommand(program: Command): void {
     .option('--true-boundaries [share]', "stage 2 cuts where the tokenizer does, or does so in a share of the batches; without, where the student's predictor does, as published", real(0, 1))
     .option('--weights <name=value...>', "of stage 1's losses in place of those of --loss: boundary, encoder, distill, crossEntropy, and byteDistill, which learns the teacher's whole distribution at every byte")
     .option('--stage2-weights <name=value...>', "of stage 2's losses: boundary, crossEntropy, and byteDistill, for which the teacher stays: learned from where student and tokenizer cut alike")
-    .option('--boundary-threshold <rule>', 'when the predictor cuts: sample:0 above one half, as published; above:P above a probability of P', readThreshold)
     .option('--encoder-blocks <number>', 'layers that stage 1 compares patches behind (default: 4, or all where there are fewer)', whole(0));
   withStageOptions(command).action(run);
-}
-
-function readThreshold(text: string): string {
-  const limit = /^above:(0|0?\.\d+)$/.test(text);
-  if (!limit && text !== 'sample:0') throw new InvalidArgumentError('expected sample:0, or above:P with a probability below 1, as in above:0.3.');
-  return text;
 }
 
 async function run({ out, resume, stopAt, json, weights, stage2Weights, ...given }: Options): Promise<void> {

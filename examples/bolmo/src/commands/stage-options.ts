@@ -1,4 +1,4 @@
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { byteRange, real, whole, withSharedOptions } from '@bytelm/example-shared/cli';
 import { STAGE1_LOSSES, STAGE_DEFAULTS as D } from '../byteify/settings.js';
 
@@ -26,8 +26,15 @@ export function withStageOptions(command: Command): Command {
     .option('--save-every <steps>', `steps between checkpoints (default: ${D.saveEvery})`, whole())
     .option('--keep <number>', `checkpoints to keep (default: ${D.keep})`, whole())
     .option('--token-cache <folder>', 'where the tokens of the text are kept for the next start (default: --out)')
+    .option('--boundary-threshold <rule>', 'when the boundary predictor cuts: sample:0 above one half, as published; above:P above a probability of P (default: sample:0, or what the model has)', readThreshold)
     .option('--json', 'print events and the report as lines of JSON');
   return withSharedOptions(command, 'auto');
+}
+
+function readThreshold(text: string): string {
+  const isLimit = /^above:(0|0?\.\d+)$/.test(text);
+  if (!isLimit && text !== 'sample:0') throw new InvalidArgumentError('expected sample:0, or above:P with a probability below 1, as in above:0.3.');
+  return text;
 }
 
 /** Options that steer a run and are no settings of it. */

@@ -148,7 +148,8 @@ const compress = (index: number, factor: number): Phase => ({
     const target = factor * resultOf<StudentResult>('student').stage2.test.bytesPerPatch.tokenizer;
     const aim = factor > 1 ? { target } : NO_MERGES;
     const settings = furtherSettings(recipe, folderOf('student'), folder, recipe.compress);
-    const report = await runCompress({ ...settings, range: beginning(recipe), ...aim }, going(folder));
+    const { boundaryThreshold } = recipe.compress;
+    const report = await runCompress({ ...settings, boundaryThreshold, range: beginning(recipe), ...aim }, going(folder));
     return report && { target, report, scores: await scoreStudentFolder(folder, recipe) };
   },
 });
