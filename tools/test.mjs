@@ -29,11 +29,11 @@ const check = (run) => ({ kind: 'check', name: run.name, run: () => run(root, ta
 
 /** Most parts use one core. The longest begin first, so that none is left alone at the end; `needs` names a set-up. */
 const parts = [
-  tests('unit'),
   tests('webgpu', 'vulkan'),
+  tests('unit'),
+  tests('browser', 'browser'),
   tests('embedded'),
   tests('tensorflow', 'tensorflow'),
-  tests('browser', 'browser'),
   golden('webgpu', 'vulkan'),
   check(packages),
   golden('cpu'),

@@ -18,7 +18,7 @@ export async function vitestProject(root, project, filters, tally) {
   const run = await child(process.execPath, [cli, 'run', ...choose(project), '--reporter=default', '--reporter=json', `--outputFile.json=${file}`, '--passWithNoTests', ...filters], {
     cwd: root,
     env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2', NO_COLOR: '1', FORCE_COLOR: '0', VITEST_MAX_WORKERS: '1' },
-    minutes: 30,
+    minutes: 40,
   });
   try {
     const report = JSON.parse(readFileSync(file, 'utf8'));

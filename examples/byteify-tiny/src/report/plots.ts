@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { plotSvg, PLOT_CONFIG } from '@bytelm/example-shared/page';
+import type { Task } from '@bytelm/example-shared/spelling';
 import { readLines } from '@bytelm/example-shared/train';
 import type { TopLevelSpec } from 'vega-lite';
+import type { SpellingScore } from '../phases/spelling.js';
 import type { Results } from './results.js';
 
 export interface Plot {
@@ -77,13 +79,16 @@ function compression({ compressed }: Results): Spec | undefined {
 
 function spelling({ recipe, spelling: { teacher, student } }: Results): Spec | undefined {
   if (!teacher || !student) return undefined;
+  // Where hardly anything is answered exactly, how likely the right answers are says more.
+  const isSilent = Math.max(teacher.after.accuracy, student.after.accuracy) < 0.05 && teacher.after.bitsPerByte !== undefined && student.after.bitsPerByte !== undefined;
+  const valueOf = ({ tasks, bitsPerByte }: SpellingScore, task: Task) => (isSilent ? bitsPerByte?.[task] : tasks[task]?.accuracy);
   const values = recipe.spelling.tasks.flatMap((task) => [
-    { task, model: 'BPE teacher', right: teacher.after.tasks[task]?.accuracy },
-    { task, model: 'byte student', right: student.after.tasks[task]?.accuracy },
+    { task, model: 'BPE teacher', value: valueOf(teacher.after, task) },
+    { task, model: 'byte student', value: valueOf(student.after, task) },
   ]);
   return {
     file: 'spelling.svg',
-    caption: 'Exact answers about words that no line of training had.',
+    caption: isSilent ? 'Bits per byte of right answers about words that no line of training had; exact answers were next to none.' : 'Exact answers about words that no line of training had.',
     spec: {
       ...BASE,
       height: 200,
@@ -92,7 +97,7 @@ function spelling({ recipe, spelling: { teacher, student } }: Results): Spec | u
       encoding: {
         y: { field: 'task', type: 'nominal', title: null, sort: null },
         yOffset: { field: 'model', type: 'nominal', sort: null },
-        x: { field: 'right', type: 'quantitative', title: 'share right', axis: { format: '%' }, scale: { domain: [0, 1] } },
+        x: isSilent ? { field: 'value', type: 'quantitative', title: 'bits per byte of the right answer' } : { field: 'value', type: 'quantitative', title: 'share right', axis: { format: '%' }, scale: { domain: [0, 1] } },
         color: { field: 'model', type: 'nominal', title: null, sort: null },
       },
     },

@@ -6,7 +6,7 @@ import { watchDevice } from './webgpu-errors.js';
 import { guardPrograms } from './webgpu-guard.js';
 
 /** What kernels may use when the device has it; tfjs asks for the first only. */
-const FEATURES = ['timestamp-query', 'shader-f16', 'subgroups'] as const;
+const FEATURES = ['timestamp-query', 'shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as const;
 /** Raised to what the adapter has; a device without these requests gets WebGPU's small defaults. */
 const LIMITS = [
   'maxBufferSize',
@@ -48,7 +48,7 @@ export async function startWebgpu(options: BackendOptions, refuseSoftware = fals
     async () => {
       const own = await makeDevice(adapter);
       limits = Object.fromEntries(LIMITS.map((k) => [k, own.limits[k]]));
-      features = FEATURES.filter((f) => own.features.has(f));
+      features = FEATURES.filter((f) => own.features.has(f as GPUFeatureName));
       watchDevice(own);
       const backend = new tfjs.WebGPUBackend(own, info) as unknown as KernelBackend;
       guardPrograms(backend);
@@ -75,7 +75,7 @@ async function findGpu(): Promise<GPU> {
 }
 
 async function makeDevice(adapter: GPUAdapter): Promise<GPUDevice> {
-  const requiredFeatures = FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[];
+  const requiredFeatures = FEATURES.filter((f) => adapter.features.has(f as GPUFeatureName)) as GPUFeatureName[];
   const requiredLimits = Object.fromEntries(LIMITS.map((k) => [k, adapter.limits[k]]));
   try {
     return await adapter.requestDevice({ requiredFeatures, requiredLimits });

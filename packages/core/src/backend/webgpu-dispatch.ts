@@ -75,8 +75,8 @@ export function workgroupGrid(kernelBackend: KernelBackend, count: number): [num
 }
 
 /** Whether the device has a feature that kernels may make use of. */
-export function hasWebGpuFeature(kernelBackend: KernelBackend, feature: 'shader-f16' | 'subgroups' | 'timestamp-query'): boolean {
-  return asWebGpu(kernelBackend).device.features.has(feature);
+export function hasWebGpuFeature(kernelBackend: KernelBackend, feature: 'shader-f16' | 'subgroups' | 'timestamp-query' | 'chromium-experimental-subgroup-matrix'): boolean {
+  return asWebGpu(kernelBackend).device.features.has(feature as GPUFeatureName);
 }
 
 const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);

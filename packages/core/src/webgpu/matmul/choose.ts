@@ -1,7 +1,9 @@
 import type { KernelBackend } from '@tensorflow/tfjs-core';
-import { isSoftwareDevice } from '../adapter.js';
+import { isSoftwareDevice, matrixConfigs, subgroupSizes, type MatrixConfig } from '../adapter.js';
+import { mayUseHalf } from '../precision.js';
 import { tunedChoice } from '../tuning/choices.js';
-import { TILES, tileColumns, tileRows, type Tile } from './tile.js';
+import { TILES, tileColumns, tileRows, UNIT_TILES, type MatrixUnit, type Tile } from './tile.js';
+import { unitGrid } from './unit-text.js';
 
 /** What a tile is chosen by. */
 export interface MatMulShape {
@@ -21,11 +23,21 @@ export const bucket = (size: number) => Math.round(Math.log2(Math.max(1, size)))
 /** Name of a shape among measured choices. */
 export const shapeKey = ({ batch, m, n, k, forms, isPaired }: MatMulShape): string => `matmul ${forms}${isPaired ? ' pairs' : ''} ${[batch, m, n, k].map(bucket).join()}`;
 
-/** What measured choices count: the tiles, and then the same with factors kept as f16. */
-export const CANDIDATE_TILES: readonly Tile[] = [...TILES, ...TILES.map((tile) => ({ ...tile, half: true }))];
+/** What measured choices count: the tiles, then the same with factors kept as f16, then those by matrix units. */
+export const CANDIDATE_TILES: readonly Tile[] = [...TILES, ...TILES.map((tile) => ({ ...tile, half: true })), ...UNIT_TILES];
 
 /** Tiles that can do the shape at all. */
-export const possibleTiles = ({ isPaired }: Pick<MatMulShape, 'isPaired'>, withHalf = false): Tile[] => (withHalf ? CANDIDATE_TILES : TILES).filter((t) => !isPaired || t.rn % 8 === 0);
+const possibleTiles = ({ isPaired }: Pick<MatMulShape, 'isPaired'>): Tile[] => TILES.filter((t) => !isPaired || t.rn % 8 === 0);
+
+/** Tiles to measure on this device: those of any device, f16 where that is allowed, matrix units where it has them. */
+export const candidateTiles = (backend: KernelBackend): Tile[] => CANDIDATE_TILES.filter((tile) => (!tile.half || mayUseHalf(backend)) && (!tile.unit || canUseUnit(backend, tile, tile.unit)));
+
+/** Whether the device multiplies matrices of that size, in subgroups of one size that a workgroup is whole ones of. */
+function canUseUnit(backend: KernelBackend, tile: Tile, unit: MatrixUnit): boolean {
+  const { min, max } = subgroupSizes(backend) ?? { min: 0, max: 1 };
+  const has = ({ componentType, resultComponentType, M, N, K }: MatrixConfig) => componentType === (tile.half ? 'f16' : 'f32') && resultComponentType === 'f32' && M === unit.m && N === unit.n && K === unit.k;
+  return min === max && unitGrid(tile, unit, min) !== undefined && matrixConfigs(backend).some(has);
+}
 
 /** The measured choice for this device where there is one, else by rule. */
 export function chooseTile(backend: KernelBackend, shape: MatMulShape): Tile {

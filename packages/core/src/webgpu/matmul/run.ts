@@ -1,6 +1,7 @@
 import type { KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import { asWebGpu } from '../../backend/webgpu-backend.js';
 import { dispatchWebGpu } from '../../backend/webgpu-dispatch.js';
+import { subgroupSizes } from '../adapter.js';
 import { WGSL } from '../snippets.js';
 import { joinUniforms, u32, uniformData, type Uniforms } from '../uniforms.js';
 import { chooseTile } from './choose.js';
@@ -36,7 +37,7 @@ export function webGpuMatMul(backend: KernelBackend, given: MatMulCall): TensorI
     const own = uniforms(first);
     outputs = dispatchWebGpu(backend, {
       key,
-      code: () => matMulCode(call, tile, own),
+      code: () => matMulCode(call, tile, own, subgroupSizes(backend)?.max),
       inputs: readsOf(call).map((r) => r.tensor),
       outputs,
       uniforms: uniformData(own),

@@ -3,8 +3,10 @@ import type { Tile } from './tile.js';
 
 /** How one factor gets into workgroup memory. */
 export interface Staging {
-  /** Name of the workgroup array, `array<vec4, bk * groups>`, k-major. */
+  /** Name of the workgroup array of `bk * groups` vectors, k-major. */
   into: string;
+  /** Statement that puts a vec4f at a vector's place. */
+  put(into: string, at: string, value: string): string;
   /** Vectors of four outer positions in a tile. */
   groups: number;
   /** First of the four positions of group `q`, or position `i` of them alone, kept inside the sizes. */
@@ -13,9 +15,9 @@ export interface Staging {
 }
 
 /** WGSL that loads one tile of a factor at `k0`; k beyond `kEnd` becomes 0. */
-export function stageText(operand: Operand, { into, groups, vector, element }: Staging, tile: Tile): string {
+export function stageText(operand: Operand, { into, groups, put: putInto, vector, element }: Staging, tile: Tile): string {
   const threads = tile.tx * tile.ty;
-  const put = (at: string, value: string) => `${into}[${at}] = ${tile.half ? `vec4h(${value})` : value};`;
+  const put = (at: string, value: string) => putInto(into, at, value);
   const zeroed = (value: string) => `select(vec4f(), ${value}, ok)`;
   const transposed = operand.along === 'k' && operand.width === 4;
   const items = transposed ? (tile.bk / 4) * groups : tile.bk * groups;

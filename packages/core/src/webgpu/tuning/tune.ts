@@ -1,11 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { KernelBackend } from '@tensorflow/tfjs-core';
-import { CANDIDATE_TILES, possibleTiles, shapeKey } from '../matmul/choose.js';
+import { CANDIDATE_TILES, candidateTiles, shapeKey } from '../matmul/choose.js';
 import { dense } from '../matmul/operands.js';
 import { webGpuMatMul } from '../matmul/run.js';
 import { storeDense } from '../matmul/store.js';
 import { TILES, tileName, type Tile } from '../matmul/tile.js';
-import { mayUseHalf } from '../precision.js';
 import { keepChoice, saveTuning, type TuningStore } from './choices.js';
 import { measureCandidates, tunedBackend } from './measure.js';
 
@@ -41,7 +40,8 @@ export interface TuneResult extends TunedShape {
 
 /**
  * Measures the candidates for products of these shapes, and uses the best from now on. Every candidate's result is compared with that of the
- * first. Without it (and where nothing is stored) shapes go by a rule. Where `allowHalfPrecision` was called, tiles kept as f16 are candidates, too.
+ * first. Without it (and where nothing is stored) shapes go by a rule. Where `allowHalfPrecision` was called, tiles kept as f16 are candidates, too, and those by matrix units where the device
+ * has `chromium-experimental-subgroup-matrix`.
  *
  * @throws BackendError on another backend than webgpu.
  * @example
@@ -52,7 +52,7 @@ export async function tuneProducts(shapes: readonly TunedShape[], { store, budge
   const backend = tunedBackend('tuneProducts', allowSoftware);
   if (!backend) return [];
   const results: TuneResult[] = [];
-  for (const shape of shapes) results.push(await tuneShape(backend, shape, candidates ?? possibleTiles({ isPaired: false }, mayUseHalf(backend)), budget));
+  for (const shape of shapes) results.push(await tuneShape(backend, shape, candidates ?? candidateTiles(backend), budget));
   if (store) await saveTuning(store);
   return results;
 }
