@@ -44,11 +44,7 @@ export interface Recipe {
   boundaryThreshold?: ByteifySettings['boundaryThreshold'];
   /** With the weights of losses in place of the published ones, and the layers that patches are compared behind. Recipes of before have neither. */
   stage1: StudentTraining & { weights?: Partial<StageLossWeights>; encoderBlocks?: number };
-  stage2: StudentTraining & {
-    weights?: Partial<StageLossWeights>;
-    /** Share of batches that are cut where the tokenizer cuts, not where the student does. Absent: none. */
-    trueBoundaries?: number;
-  };
+  stage2: StudentTraining & { weights?: Partial<StageLossWeights> };
   compress: StudentTraining & {
     /** Bytes a patch, as multiples of the tokenizer's. */
     targets: readonly number[];

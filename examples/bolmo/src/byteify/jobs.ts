@@ -76,7 +76,7 @@ export interface WholeJobOptions {
   compression?: { start: number; target: number; batches: number; merges: 'frequency' | MergeOrder } | undefined;
   /** Models to be freed with it. */
   owned?: readonly { dispose(): void }[];
-  /** Patches end where the tokenizer says, not where the predictor does. */
+  /** Patches end where the tokenizer says, not where the predictor does; a number: in such a share of the batches. */
   trueBoundaries?: boolean | number | undefined;
 }
 

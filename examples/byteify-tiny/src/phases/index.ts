@@ -94,7 +94,6 @@ const byteifySettings = (recipe: Recipe, folder: string, teacherFolder: string) 
     stage2GlobalLr: stage2.globalLr ?? null,
     weights: stage1.weights,
     stage2Weights: stage2.weights,
-    trueBoundaries: stage2.trueBoundaries,
     boundaryThreshold: recipe.boundaryThreshold,
     encoderBlocks: stage1.encoderBlocks,
   };

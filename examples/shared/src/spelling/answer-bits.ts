@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { canReadSync, SequenceContext, type SequenceLM } from '@bytelm/core';
 import type { Task } from './answers.js';
-import type { CuteRow } from './cute.js';
+import { readPrompts, type CuteRow } from './cute.js';
 import { promptOf, type TextCodec, type PromptOptions } from './evaluate.js';
 
 /** What is needed of a model: `SequenceLM` and everything derived from it. */
@@ -18,7 +18,7 @@ export interface AnswerBitsOptions extends PromptOptions {
  * numbers stand beside those of a model over tokens.
  * @returns bits per byte by task, all of its answers together.
  */
-export async function answerBits(model: Scorable, codec: TextCodec, rows: readonly CuteRow[], { onProgress, signal, ...options }: AnswerBitsOptions = {}): Promise<Partial<Record<Task, number>>> {
+export async function answerBits(model: Scorable, codec: TextCodec, rows: readonly CuteRow[], { shots, stripped, prompts = readPrompts(), onProgress, signal }: AnswerBitsOptions = {}): Promise<Partial<Record<Task, number>>> {
   const sums = new Map<Task, { bits: number; bytes: number }>();
   // What starts a text stands in front of the prompt alone.
   const start = codec.encode('').length;
@@ -26,7 +26,7 @@ export async function answerBits(model: Scorable, codec: TextCodec, rows: readon
     signal?.throwIfAborted();
     const answer = `${row.label}"`;
     const sum = sums.get(row.task) ?? { bits: 0, bytes: 0 };
-    sum.bits += await bitsBehind(model, codec.encode(promptOf(row, options)), codec.encode(answer).subarray(start));
+    sum.bits += await bitsBehind(model, codec.encode(promptOf(row, { shots, stripped, prompts })), codec.encode(answer).subarray(start));
     sum.bytes += new TextEncoder().encode(answer).length;
     sums.set(row.task, sum);
     onProgress?.(i + 1, rows.length);

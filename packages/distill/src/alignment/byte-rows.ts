@@ -172,6 +172,10 @@ export function patchesAtBoundaries({ batch, length, patches, patchIds, boundary
   return out;
 }
 
+/** (B) patches that each row has, the begin symbol's included. */
+export const patchCounts = ({ batch, patches, patchMask }: Pick<ByteRows, 'batch' | 'patches' | 'patchMask'>): number[] =>
+  Array.from({ length: batch }, (_, b) => patchMask.subarray(b * patches, (b + 1) * patches).reduce((n, m) => n + m, 0));
+
 /**
  * (B*n) 1 where what a teacher says about byte t + 1 holds for other boundaries, too: the patch of that byte began where the labels have it, and
  * both say the same about whether one ends with it.

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { DataError } from '@bytelm/core';
 import type { BatchSource } from '@bytelm/core/train';
-import type { ByteRows } from '../alignment/byte-rows.js';
+import { patchCounts, type ByteRows } from '../alignment/byte-rows.js';
 import { labelLogProbs } from '../likelihood/patch-likelihood.js';
 import { mergesByFrequency, mergesByScore, type MergeList } from '../merging/merge-list.js';
 import { compressionTarget, mergeRows } from '../merging/merge-rows.js';
@@ -95,9 +95,7 @@ export function scoreMerges(auxiliary: Teacher, kind: 'entropy' | 'crossEntropy'
 }
 
 /** The tokens of each row as the teacher reads them, without the begin. */
-function tokenRows({ batch, patches, teacherIds, patchMask }: ByteRows): Int32Array[] {
-  return Array.from({ length: batch }, (_, b) => {
-    const count = patchMask.subarray(b * patches, (b + 1) * patches).reduce((n, m) => n + m, 0);
-    return teacherIds.slice(b * patches + 1, b * patches + count);
-  });
+function tokenRows(rows: ByteRows): Int32Array[] {
+  const { patches, teacherIds } = rows;
+  return patchCounts(rows).map((count, b) => teacherIds.slice(b * patches + 1, b * patches + count));
 }

@@ -7,6 +7,7 @@ import { foldBoundaries, labelLogProbs, tokenLogLikelihoods } from '../likelihoo
 import { boundaryScores, type BoundaryScores } from '../losses/boundary-loss.js';
 import { encoderMatchLoss } from '../losses/encoder-loss.js';
 import type { Teacher } from '../stages/teacher.js';
+import { tokenShape } from '../stages/teacher-distributions.js';
 
 export interface EvaluateByteifiedOptions {
   /** The tokenizer's, which the tokens are of. */
@@ -180,8 +181,7 @@ function patchCosine(student: HierarchicalLM, rows: ByteRows, ctx: SequenceConte
 
 async function scoreTeacher(teacher: Teacher, rows: ByteRows, vocabulary: SubwordVocabulary, sums: Sums): Promise<void> {
   const { batch, patches, teacherIds, patchMask } = rows;
-  const lengths = Array.from({ length: batch }, (_, b) => patchMask.subarray(b * patches, (b + 1) * patches).reduce((n, m) => n + m, 0));
-  const each = tf.tidy(() => tokenLogLikelihoods(teacher.read(teacherIds, { batch, length: patches, lengths }, { logits: true }).logits!, tf.tensor2d(teacherIds, [batch, patches], 'int32')));
+  const each = tf.tidy(() => tokenLogLikelihoods(teacher.read(teacherIds, tokenShape(rows), { logits: true }).logits!, tf.tensor2d(teacherIds, [batch, patches], 'int32')));
   const values = await each.data();
   each.dispose();
   values.forEach((logProb, i) => {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type { ByteRows } from '../alignment/byte-rows.js';
+import { patchCounts, type ByteRows } from '../alignment/byte-rows.js';
 import type { SubwordVocabulary } from '../alignment/vocabulary.js';
 import { TeacherBytes } from '../likelihood/teacher-bytes.js';
 import type { Teacher, TokenShape } from './teacher.js';
@@ -38,8 +38,4 @@ export class TeacherReader {
 }
 
 /** How the teacher's ids of a batch lie in memory. */
-export const tokenShape = ({ batch, patches, patchMask }: ByteRows): TokenShape => ({
-  batch,
-  length: patches,
-  lengths: Array.from({ length: batch }, (_, b) => patchMask.subarray(b * patches, (b + 1) * patches).reduce((n, m) => n + m, 0)),
-});
+export const tokenShape = (rows: ByteRows): TokenShape => ({ batch: rows.batch, length: rows.patches, lengths: patchCounts(rows) });

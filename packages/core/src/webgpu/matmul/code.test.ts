@@ -1,7 +1,6 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { joinUniforms, u32 } from '../uniforms.js';
-import { matMulCode } from './code.js';
+import { matMulCode, uniformsOf } from './code.js';
 import { gemvCode } from './gemv.js';
 import { dense, packedOperand } from './operands.js';
 import { storeDense } from './store.js';
@@ -10,10 +9,7 @@ import type { MatMulCall } from './types.js';
 
 const info = (...shape: number[]): TensorInfo => ({ dataId: {}, shape, dtype: 'float32' });
 
-function textOf(call: MatMulCall, tile = TILES[0]!): string {
-  const uniforms = joinUniforms([{ M: u32(call.m), N: u32(call.n), K: u32(call.k), inner: u32(1), batch0: u32(0) }, call.a.uniforms, call.b.uniforms, call.epilogue.uniforms]);
-  return matMulCode(call, tile, uniforms);
-}
+const textOf = (call: MatMulCall, tile = TILES[0]!): string => matMulCode(call, tile, uniformsOf(call));
 
 const [m, n, k] = [128, 96, 64];
 const call: MatMulCall = {

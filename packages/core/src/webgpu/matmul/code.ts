@@ -1,10 +1,26 @@
 import { bindingText, joinBindings } from '../bindings.js';
-import { uniformText, type Uniforms } from '../uniforms.js';
+import { joinUniforms, u32, uniformText, type Uniforms } from '../uniforms.js';
 import { stageText } from './stage.js';
 import { registerText } from './register-text.js';
 import { tileColumns, tileRows, type Tile } from './tile.js';
 import { unitText } from './unit-text.js';
 import type { MatMulCall } from './types.js';
+
+/** Uniforms of a product whose batch begins at `batch0`. */
+export const uniformsOf = (call: MatMulCall, batch0 = 0): Uniforms =>
+  joinUniforms([
+    { M: u32(call.m), N: u32(call.n), K: u32(call.k), inner: u32(batchOf(call)[1]), batch0: u32(batch0), ...(call.pairs && { first: u32(call.pairs.first), second: u32(call.pairs.second) }) },
+    call.uniforms,
+    call.a.uniforms,
+    call.b.uniforms,
+    call.epilogue.uniforms,
+  ]);
+
+/** Its two counters. */
+export const batchOf = ({ batch = 1 }: MatMulCall): readonly [outer: number, inner: number] => (typeof batch === 'number' ? [batch, 1] : batch);
+
+/** Workgroups in n and in m. */
+export const gridOf = ({ m, n, pairs }: MatMulCall, tile: Tile): [number, number] => [Math.ceil(n / (pairs ? tileColumns(tile) / 2 : tileColumns(tile))), Math.ceil(m / tileRows(tile))];
 
 /** How a workgroup multiplies and keeps what it has staged: by its threads' registers, or by matrix units. */
 export interface ProductText {

@@ -3,10 +3,10 @@ import { asWebGpu } from '../../backend/webgpu-backend.js';
 import { dispatchWebGpu } from '../../backend/webgpu-dispatch.js';
 import { subgroupSizes } from '../adapter.js';
 import { WGSL } from '../snippets.js';
-import { joinUniforms, u32, uniformData, type Uniforms } from '../uniforms.js';
+import { uniformData } from '../uniforms.js';
 import { chooseTile } from './choose.js';
-import { matMulCode, readsOf } from './code.js';
-import { tileColumns, tileName, tileRows, type Tile } from './tile.js';
+import { batchOf, gridOf, matMulCode, readsOf, uniformsOf } from './code.js';
+import { tileName, type Tile } from './tile.js';
 import type { MatMulCall } from './types.js';
 
 /**
@@ -17,31 +17,22 @@ import type { MatMulCall } from './types.js';
 export function webGpuMatMul(backend: KernelBackend, given: MatMulCall): TensorInfo[] {
   const call = given.pairs && !given.pairs.combine ? { ...given, functions: `${given.functions ?? ''}${WGSL.activations}` } : given;
   const { m, n, k, a, b, epilogue, pairs } = call;
-  const [outer, inner] = typeof call.batch === 'number' ? [call.batch, 1] : (call.batch ?? [1, 1]);
+  const [outer, inner] = batchOf(call);
   const batch = outer * inner;
   const tile = call.tile ?? chooseTile(backend, { batch, m, n, k, forms: `${a.along}${a.width} ${b.along}${b.width}`, isPaired: Boolean(pairs) });
-  const uniforms = (first: number): Uniforms =>
-    joinUniforms([
-      { M: u32(m), N: u32(n), K: u32(k), inner: u32(inner), batch0: u32(first), ...(pairs && { first: u32(pairs.first), second: u32(pairs.second) }) },
-      call.uniforms,
-      a.uniforms,
-      b.uniforms,
-      epilogue.uniforms,
-    ]);
   const most = asWebGpu(backend).device.limits.maxComputeWorkgroupsPerDimension;
   const key = keyOf(call, tile);
-  const columns = pairs ? tileColumns(tile) / 2 : tileColumns(tile);
   let outputs = epilogue.outputs.map((o) => o.out);
   // Longer batches than the grid is deep come in several dispatches.
   for (let first = 0; first < Math.max(1, batch); first += most) {
-    const own = uniforms(first);
+    const own = uniformsOf(call, first);
     outputs = dispatchWebGpu(backend, {
       key,
       code: () => matMulCode(call, tile, own, subgroupSizes(backend)?.max),
       inputs: readsOf(call).map((r) => r.tensor),
       outputs,
       uniforms: uniformData(own),
-      workgroups: [Math.ceil(n / columns), Math.ceil(m / tileRows(tile)), Math.min(most, batch - first)],
+      workgroups: [...gridOf(call, tile), Math.min(most, batch - first)],
     });
   }
   return outputs as TensorInfo[];

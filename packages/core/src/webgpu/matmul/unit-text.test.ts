@@ -1,8 +1,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { WGSL } from '../snippets.js';
-import { joinUniforms, u32 } from '../uniforms.js';
-import { matMulCode } from './code.js';
+import { matMulCode, uniformsOf } from './code.js';
 import { dense, packedOperand } from './operands.js';
 import { storeDense } from './store.js';
 import { tileName, UNIT_TILES, type Tile } from './tile.js';
@@ -19,10 +18,7 @@ const CALLS: Record<string, MatMulCall> = {
   'pairs of columns': { ...call, functions: WGSL.activations, b: dense('b', info(k, 2 * n), { sizes: { outer: 2 * n, k }, outer: 1, k: 2 * n }), epilogue: storeDense({ out: { shape: [m, n] }, m, n }), pairs: { first: 0, second: n } },
 };
 
-function textOf(product: MatMulCall, tile: Tile, lanes: number): string {
-  const own = { M: u32(m), N: u32(product.n), K: u32(k), inner: u32(1), batch0: u32(0), ...(product.pairs && { first: u32(0), second: u32(n) }) };
-  return matMulCode(product, tile, joinUniforms([own, product.a.uniforms, product.b.uniforms, product.epilogue.uniforms]), lanes);
-}
+const textOf = (product: MatMulCall, tile: Tile, lanes: number): string => matMulCode(product, tile, uniformsOf(product), lanes);
 
 describe('products by matrix units', () => {
   it('write this text for a linear layer', () => expect(textOf(call, UNIT_TILES[0]!, 32)).toMatchSnapshot());

@@ -4,12 +4,12 @@ import { beforeAll, expect, it } from 'vitest';
 import { dispatchWebGpu } from '../../backend/webgpu-dispatch.js';
 import { expectClose, expectNoLeak, randomTensors, useBackend } from '../../testing/index.js';
 import { WGSL } from '../snippets.js';
-import { joinUniforms, u32, uniformData } from '../uniforms.js';
+import { uniformData } from '../uniforms.js';
 import { candidateTiles } from './choose.js';
-import { matMulCode, readsOf } from './code.js';
+import { batchOf, gridOf, matMulCode, readsOf, uniformsOf } from './code.js';
 import { dense } from './operands.js';
 import { storeDense } from './store.js';
-import { tileColumns, tileRows, type Tile } from './tile.js';
+import type { Tile } from './tile.js';
 import type { MatMulCall } from './types.js';
 
 /**
@@ -43,18 +43,16 @@ const emulated = (text: string) =>
     .replace('@compute', `${EMULATION}@compute`);
 
 /** What `webGpuMatMul` does, with the emulated text. */
-function runEmulated(backend: KernelBackend, call: MatMulCall, batch: number, tile: Tile): tf.Tensor {
-  const { m, n, k, a, b, epilogue, pairs } = call;
-  const own = { M: u32(m), N: u32(n), K: u32(k), inner: u32(1), batch0: u32(0), ...(pairs && { first: u32(pairs.first), second: u32(pairs.second) }) };
-  const uniforms = joinUniforms([own, a.uniforms, b.uniforms, epilogue.uniforms]);
-  const columns = pairs ? tileColumns(tile) / 2 : tileColumns(tile);
+function runEmulated(backend: KernelBackend, call: MatMulCall, tile: Tile): tf.Tensor {
+  const { a, b, epilogue } = call;
+  const uniforms = uniformsOf(call);
   const [info] = dispatchWebGpu(backend, {
     key: `emulated ${call.key}, ${a.key}, ${b.key}, ${epilogue.key}`,
     code: () => emulated(matMulCode(call, tile, uniforms, LANES)),
     inputs: readsOf(call).map((r) => r.tensor),
     outputs: epilogue.outputs.map((o) => o.out),
     uniforms: uniformData(uniforms),
-    workgroups: [Math.ceil(n / columns), Math.ceil(m / tileRows(tile)), batch],
+    workgroups: [...gridOf(call, tile), batchOf(call)[0]],
   });
   return tf.engine().makeTensorFromTensorInfo(info as TensorInfo);
 }
@@ -72,6 +70,7 @@ it('products by matrix units, sizes around the edges of tiles', () =>
       const [a, b, bias] = [random(2, m, k), isTurned ? random(2, n, k) : random(2, k, n), random(n)];
       const call: MatMulCall = {
         key: 'units',
+        batch: 2,
         m,
         n,
         k,
@@ -79,7 +78,7 @@ it('products by matrix units, sizes around the edges of tiles', () =>
         b: dense('b', b, { sizes: { outer: n, k }, outer: isTurned ? k : 1, k: isTurned ? 1 : n, batch: [n * k, 0] }),
         epilogue: storeDense({ out: { shape: [2, m, n] }, m, n, bias }),
       };
-      const y = runEmulated(backend(), call, 2, TILE);
+      const y = runEmulated(backend(), call, TILE);
       const want = tf.tidy(() => tf.add(tf.matMul(a, b, false, isTurned), bias));
       await expectClose(y, want, { atol: 2e-5, name: `${m}, ${n}, ${k}` });
       tf.dispose([a, b, bias, y, want]);
@@ -101,7 +100,7 @@ it('pairs of columns become one', () =>
       epilogue: storeDense({ out: { shape: [m, n] }, m, n }),
       pairs: { first: 0, second: n },
     };
-    const y = runEmulated(backend(), call, 1, { ...TILE, tx: 4, ty: 2 });
+    const y = runEmulated(backend(), call, { ...TILE, tx: 4, ty: 2 });
     const want = tf.tidy(() => {
       const [gate, up] = tf.split(tf.matMul(a, b), 2, 1);
       return tf.mul(tf.mul(gate!, tf.sigmoid(gate!)), up!);

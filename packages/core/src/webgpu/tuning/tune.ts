@@ -40,8 +40,8 @@ export interface TuneResult extends TunedShape {
 
 /**
  * Measures the candidates for products of these shapes, and uses the best from now on. Every candidate's result is compared with that of the
- * first. Without it (and where nothing is stored) shapes go by a rule. Where `allowHalfPrecision` was called, tiles kept as f16 are candidates, too, and those by matrix units where the device
- * has `chromium-experimental-subgroup-matrix`.
+ * first. Without it (and where nothing is stored) shapes go by a rule. Where `allowHalfPrecision` was called, tiles kept as f16 are candidates, too,
+ * and those by matrix units where the device has `chromium-experimental-subgroup-matrix`.
  *
  * @throws BackendError on another backend than webgpu.
  * @example
